@@ -5,9 +5,11 @@ after the name are theirs.
 """
 
 import sys
+from collections.abc import Callable
 
 from benchmarks import (
     accuracy,
+    detection,
     faults,
     gpu,
     host_images,
@@ -22,8 +24,9 @@ from benchmarks import (
     whole_study,
 )
 
-ALL = {
+ALL: dict[str, Callable[..., object]] = {
     "accuracy": accuracy.run,
+    "detection": detection.run,
     "faults": faults.run,
     "host_images": host_images.run,
     "kills": kills.run,

@@ -47,6 +47,7 @@ class Recommendation:
         margin: Differences smaller than this do not matter.
         repeats: Number of repeats of the study.
         tested_repeats: Number of repeats that the comparisons have in common; of the strategy to use if there are none.
+        vary: What differed between repeats besides the seeds of the trainings.
         at_chance: Whether no chosen model is better than chance, so that nothing can be compared.
         advice: ``search``, ``one training``, ``no teacher`` or ``open``.
         use: Label of the strategy to use, for now if the advice is open; None if no strategy was tested, or if all are
@@ -68,6 +69,7 @@ class Recommendation:
     margin: float
     repeats: int
     tested_repeats: int
+    vary: tuple[str, ...]
     at_chance: bool
     advice: Advice
     use: str | None
@@ -159,6 +161,7 @@ def recommendation_of(
         margin=margin,
         repeats=study.repeats,
         tested_repeats=min(common, default=len(chosen.test) if chosen else 0),
+        vary=study.vary,
         at_chance=at_chance,
         advice=advice,
         use=chosen.result.strategy if chosen else None,

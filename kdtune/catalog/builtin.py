@@ -110,7 +110,7 @@ TEMPERATURES.add(
     "kdtune.temperature.meta:Meta",
     "a tau for each network, by meta-gradients on held-out training images (arXiv 2202.07940)",
     dynamic=True,
-    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; the defaults are of kdtune",
+    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; beta 1 was chosen here",
     shown_as="learned",
 )
 

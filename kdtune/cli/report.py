@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Country, Intensity, Preset, Pue, Region
+from kdtune.cli.option_groups import with_option_groups
+from kdtune.cli.options import CarbonOptions
 from kdtune.cli.output import make_console
 
 HELP = (
@@ -20,6 +21,7 @@ EXAMPLES = """Examples:
 """
 
 
+@with_option_groups
 def report(
     folders: Annotated[
         list[Path] | None, typer.Argument(metavar="[DIR ...]", help="Results folders; by default all in ./results.")
@@ -33,22 +35,18 @@ def report(
             help="The page; by default report.html in the folder of a single study.",
         ),
     ] = None,
-    country: Country = None,
-    region: Region = None,
-    intensity: Intensity = None,
-    pue: Pue = None,
-    preset: Preset = None,
+    *,
+    carbon: CarbonOptions,
 ) -> None:
     """Write a report."""
     from kdtune.analysis.find_results import DEFAULT_PLACE, find_results
-    from kdtune.energy.carbon import carbon_changes
     from kdtune.report.html.page import REPORT, write_report
     from kdtune.storage.paths import expanded
 
-    carbon = carbon_changes(preset, country, region, intensity, pue)
+    changes = carbon.changes()
     found = find_results(folders or DEFAULT_PLACE)
     studies = list(dict.fromkeys(folder.path.parent for folder in found))
     usual = studies[0] / REPORT if len(studies) == 1 else Path(REPORT)
     file = expanded(output, "-o") if output else usual
-    write_report([folder.path for folder in found], file, carbon)
+    write_report([folder.path for folder in found], file, changes)
     make_console(to_stderr=False).print(f"Report: {file}", soft_wrap=True)

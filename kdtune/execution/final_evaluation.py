@@ -61,10 +61,7 @@ def evaluate(
     if known := {seeds[one.repeat]: one.probabilities for one in tested if one.probabilities is not None}:
         add_predictions(folder.probabilities, known, labels=tested[0].labels)
     for model in tested:
-        for name, content in model.documents.items():
-            data, suffix = (content, ".png") if isinstance(content, bytes) else (content.encode(), ".csv")
-            with replaced_atomically(folder.document(name, seeds[model.repeat], study.seed, suffix)) as file:
-                file.write(data)
+        _write_documents(folder, study, model)
     found = {one.repeat: one for one in tested}
     for candidate in candidates:
         chosen = best(log.of_repeat(candidate.repeat))
@@ -73,3 +70,11 @@ def evaluate(
             log.evaluation(one.repeat, chosen.id, one.metrics)
         else:  # its last checkpoint is lost, so the last epoch is trained again
             log.reopen(chosen)
+
+
+def _write_documents(folder: StrategyFolder, study: Study, model: EvaluatedModel) -> None:
+    """Write tables and pictures of the test of a model."""
+    for name, content in model.documents.items():
+        data, suffix = (content, ".png") if isinstance(content, bytes) else (content.encode(), ".csv")
+        with replaced_atomically(folder.document(name, study.seeds()[model.repeat], study.seed, suffix)) as file:
+            file.write(data)

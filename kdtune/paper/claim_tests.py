@@ -54,7 +54,7 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
+            of_accuracies(PairComparison(pair, f"{first} - {second}, test {pair[0].measured}", "fraction"), pair, judge)
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -81,7 +81,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
         for grid, drawn in study.both("grid", "random"):
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
-            measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
+            measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test {grid.measured}"
             comparison = PairComparison((grid, drawn), measure, "fraction")
             if trials == 1:
                 found.append(comparison.unsettled("drawing a single tau is not a search"))
@@ -104,7 +104,7 @@ def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
             continue
         for random_tau, grid in study.both("stochastic", "grid"):
             seconds = _second_best(grid)
-            measure = "stochastic - second-best tau, validation accuracy"
+            measure = f"stochastic - second-best tau, validation {grid.measured}"
             comparison = PairComparison((random_tau, grid), measure, "fraction")
             if seconds:
                 sides = [random_tau.by_seed("val_accuracy"), seconds]
@@ -120,8 +120,9 @@ def _second_best(grid: StrategyRun) -> dict[int, float]:
     """Return, by seed, the validation accuracy at the tau that is second-best in the mean of all other seeds."""
     tables: dict[int, dict[float, float]] = {}
     for trial in TrialLog.read(grid.folder.trials).trials.values():
-        if trial.status == "completed" and trial.val_accuracy is not None:
-            tables.setdefault(trial.seed, {})[trial.point["tau"]] = trial.val_accuracy
+        value = trial.val_accuracy if grid.has_accuracy else trial.val_objective
+        if trial.status == "completed" and value is not None:
+            tables.setdefault(trial.seed, {})[trial.point["tau"]] = value
     whole = len(grid.study.search_space.points())
     tables = {seed: table for seed, table in tables.items() if len(table) == whole}
     if len(tables) < 2 or whole < 2:
@@ -182,7 +183,7 @@ def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
         for run in runs:
             if _batch(run) != _batch(usual):
                 names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
-                measure = f"{names[0]} - {names[1]}, test accuracy"
+                measure = f"{names[0]} - {names[1]}, test {run.measured}"
                 comparison = PairComparison((run, usual), measure, "fraction", ("training",))
                 found.append(of_accuracies(comparison, (run, usual), matches, names))
     return found

@@ -27,7 +27,7 @@ def not_worth_their_energy(studies: Sequence[StudyRun]) -> list[Evidence]:
 def _net_gain(method: StrategyRun, drawn: StrategyRun) -> Evidence:
     label = method.result.strategy
     multiple = energy_multiple(method.result, drawn.result, "charged_kwh")
-    measure = f"{label} - stochastic, test accuracy less {DEFAULT_WEIGHT:g} point for each doubling of energy"
+    measure = f"{label} - stochastic, test {method.measured} less {DEFAULT_WEIGHT:g} point for each doubling of energy"
     comparison = PairComparison((method, drawn), measure, "fraction")
     if multiple is None:
         return comparison.unsettled("energy was not measured")
@@ -63,7 +63,7 @@ def _better_than_fixed(pairs: Sequence[tuple[StrategyRun, StrategyRun]]) -> set[
 
 def _against_fixed(method: StrategyRun, fixed: StrategyRun, *, is_better: bool) -> Evidence:
     label = method.result.strategy
-    comparison = PairComparison((method, fixed), f"{label} - fixed, test accuracy", "fraction")
+    comparison = PairComparison((method, fixed), f"{label} - fixed, test {method.measured}", "fraction")
     one = of_accuracies(comparison, (method, fixed), partial(_does_not_beat, is_better=is_better))
     if one.verdict == "not settled" and not one.reason and one.interval and one.interval.low > 0:
         return replace(one, reason="the tests of kdtune compare, corrected for all methods, do not establish the gain")

@@ -9,6 +9,7 @@ from typing import Any
 
 from kdtune.analysis.comparison import WantedCarbon
 from kdtune.energy.carbon import PAPER, Carbon
+from kdtune.paper.network_sizes import million_parameters
 from kdtune.paper.printed_values import PERCENT, TEACHER, PaperRow, paper_values
 from kdtune.paper.row_choice import choose, unfinished, why_in_no_row
 from kdtune.paper.setting_differences import differences, misnamed
@@ -90,7 +91,8 @@ class FilledRow:
         return {
             "method": self.row.method,
             "study": self.row.study,
-            "strategy": self.row.strategy,
+            "strategy": self.row.strategy or None,
+            **({"network": self.row.network} if self.row.network else {}),
             "folder": self.run.place if self.run else None,
             "n": self.n,
             "figures": {figure.column: figure.as_json() for figure in self.figures},
@@ -197,6 +199,9 @@ def _fill(row: PaperRow, run: StrategyRun | None, columns: Sequence[str]) -> Fil
         tests = (teacher.test,) if teacher else tuple(one.test for one in run.result.repeats if one.test)
         costs = _costs_of_teacher(teacher, run.result.cost.carbon) if teacher else _costs(run.result)
         ours = {column: costs[column] if column in costs else _of_tests(column, tests) for column in columns}
+    if row.network:
+        size = million_parameters(row.network, row.classes)
+        ours = {"parameters_millions": (size, None, size)}
     figures = tuple(
         Figure(column, row.values[column], row.stds.get(column), *ours.get(column, ())) for column in columns
     )

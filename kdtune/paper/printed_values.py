@@ -20,10 +20,12 @@ class PaperRow:
     Attributes:
         method: Name of the method in the paper.
         study: The corresponding study of kdtune; None without one.
-        strategy: Strategy of the study, or :data:`TEACHER`.
+        strategy: Strategy of the study, or :data:`TEACHER`; empty in a row about a network.
         values: The printed figures by column, accuracies in percent.
         stds: Printed deviations by column.
         footnotes: Descriptions of errors and peculiarities of the row.
+        network: In a row about a network, the corresponding network of kdtune; otherwise None.
+        classes: Number of classes of its data set.
     """
 
     method: str
@@ -32,6 +34,8 @@ class PaperRow:
     values: dict[str, Decimal]
     stds: dict[str, Decimal]
     footnotes: tuple[str, ...]
+    network: str | None = None
+    classes: int = 0
 
     @property
     def key(self) -> tuple[str | None, str]:
@@ -122,10 +126,12 @@ def paper_values() -> PaperValues:
         return PaperRow(
             method=table["method"],
             study=table.get("study"),
-            strategy=table["strategy"],
+            strategy=table.get("strategy", ""),
             values={column: Decimal(table[column]) for column in columns},
             stds={column: table[f"{column}_std"] for column in columns if f"{column}_std" in table},
             footnotes=tuple(notes[name] for name in table.get("footnotes", ())),
+            network=table.get("network"),
+            classes=table.get("classes", 0),
         )
 
     tables = tuple(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
 from kdtune.analysis.find_results import Places, find_results_if_any
+from kdtune.catalog.metric import ACCURACY
 from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
@@ -18,6 +19,9 @@ from kdtune.specs.study import Study
 
 #: Accuracies of a repeat.
 AccuracyKey = Literal["val_accuracy", "test_accuracy"]
+
+#: What takes their place in a task without accuracy.
+_OBJECTIVES: dict[AccuracyKey, str] = {"val_accuracy": "val_objective", "test_accuracy": "test_objective"}
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,22 @@ class StrategyRun:
         return 1 / max(1, images)
 
     def by_seed(self, key: AccuracyKey) -> dict[int, float]:
-        """Return the accuracy of each repeat that has one, by seed."""
-        of = {repeat.seed: getattr(repeat, key) for repeat in self.result.repeats}
-        return {seed: accuracy for seed, accuracy in of.items() if accuracy is not None}
+        """Return the accuracy of each repeat that has one, by seed; of a task without accuracy, the objective."""
+        name = key if self.has_accuracy else _OBJECTIVES[key]
+        of = {repeat.seed: getattr(repeat, name) for repeat in self.result.repeats}
+        return {seed: value for seed, value in of.items() if value is not None}
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether the task has an accuracy."""
+        return not any(
+            repeat.val_accuracy is None and repeat.val_objective is not None for repeat in self.result.repeats
+        )
+
+    @property
+    def measured(self) -> str:
+        """Name of what :meth:`by_seed` returns, such as ``accuracy``."""
+        return ACCURACY if self.has_accuracy else self.result.deciding.title
 
 
 @dataclass(frozen=True)

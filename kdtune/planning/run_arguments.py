@@ -74,7 +74,9 @@ def validate_run_arguments(
         raise SpecError(
             [replace(fault, where=f"study {spec.name}", key=f"loss.{fault.key}") for fault in error.faults]
         ) from None
-    if faults := first_rounds(spec, foreign_labels(spec, names), f"study {spec.name}")[1]:
+    # Any strategy may need the labels that synthetic images do not have.
+    to_ask = names if spec.synthesis else foreign_labels(spec, names)
+    if faults := first_rounds(spec, to_ask, f"study {spec.name}")[1]:
         raise SpecError(faults)
     return spec, {name: make_strategies(spec, name) for name in names}
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -105,6 +106,18 @@ def epochs_of(study: Study, label: str) -> tuple[int, int]:
     if recipe is None:
         return study.training.epochs, study.training.epochs if uses_teacher(study, label) else 0
     return recipe.training.epochs, recipe.teacher_epochs(recipe.training.epochs)
+
+
+def trained_share(study: Study, label: str, epochs: int) -> Fraction:
+    """Return the largest part of the epochs of all its trainings that a strategy trains; less than 1 with rungs.
+
+    Args:
+        study: The study.
+        label: Label of the strategy.
+        epochs: Epochs of a whole training.
+    """
+    strategy = make_strategies(study, label)[0]
+    return Fraction(strategy.expected_epochs(epochs), strategy.expected_trials() * epochs)
 
 
 def first_recipe(study: Study, label: str) -> Recipe | None:

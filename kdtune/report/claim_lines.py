@@ -13,8 +13,8 @@ from kdtune.report.number_formats import percent, significant
 COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
 
 NOTES = (
-    f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed, which share one "
-    "teacher and one split. Each interval stands alone: one in twenty is wrong by chance.",
+    f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed, which share a "
+    "teacher and a split. Each interval stands alone: one in twenty is wrong by chance.",
     "Accuracies follow kdtune's protocol: tau chosen on held-out images, the last epoch, one test.",
     "The spread of repeats is assumed to be at least the resolution: one image, one step of tau. Fewer than "
     f"{FEWEST} repeats settle nothing.",

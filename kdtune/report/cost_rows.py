@@ -84,7 +84,9 @@ def has_green_index(results: Sequence[StrategyResult]) -> bool:
 def chosen_points(result: StrategyResult) -> str:
     """Return the points that the repeats chose, or the one point if all agree."""
     chosen = [describe_point(repeat.chosen) for repeat in result.repeats]
-    return chosen[0] if len(set(chosen)) == 1 else ", ".join(chosen)
+    # Strategies of one training choose the same in every repeat, also before all of them have ended.
+    different = {describe_point(repeat.chosen) for repeat in result.repeats if repeat.chosen} or {*chosen}
+    return different.pop() if len(different) == 1 else ", ".join(chosen)
 
 
 def cost_rows(
@@ -138,7 +140,9 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult], *, wide: bo
     energy, carbon, metric = teacher.training, results[0].cost.carbon, common_metric(results)
     units = CostUnits.of(results, teacher)
     leading = [
-        f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
+        f"teacher ({teacher.model})"
+        + (", given" if teacher.given else "")
+        + (f", mean of {teacher.count}" if teacher.count else ""),
         percent(teacher.test.get(metric.name)),
         units.energy.number(carbon.kwh(energy.charged_uj) if energy else None),
         NOTHING,

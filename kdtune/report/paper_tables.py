@@ -26,6 +26,7 @@ MOST_FIGURES = 4
 _HEADS = {
     "accuracy": "acc. %",
     "map": "mAP %",
+    "parameters_millions": "parameters (M)",
     "gflops_millions": "GFLOPs (M)",
     "kwh": "kWh",
     "co2_g": "g CO2",

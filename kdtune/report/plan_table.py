@@ -67,14 +67,16 @@ def _strategy_row(plan: StudyPlan, one: StrategyEstimate, units: CostUnits) -> l
 
 
 def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate, units: CostUnits) -> list[str]:
-    name = f"teacher ({teacher.model})"
+    own = ", one for each repeat" if plan.study.vary else ""
+    name = f"teacher ({teacher.model}){own}"
     if teacher.cached:
         where = "given and already evaluated" if teacher.given else "already in the cache"
         return [f"{name}, {where}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
     figures = _figures(plan, units, teacher.wall_s, teacher.charged_uj, complete=False)
     if teacher.given:
         return [f"{name}, given: to be evaluated", NOTHING, NOTHING, NOTHING, *figures]
-    return [name, NOTHING, "1", units.flops.number(flops_of(teacher.gflops_millions)), *figures]
+    flops = units.flops.number(flops_of(teacher.gflops_millions))
+    return [name, NOTHING, str(teacher.missing), flops, *figures]
 
 
 def _logits_row(plan: StudyPlan, logits: LogitsEstimate, units: CostUnits) -> list[str]:

@@ -5,7 +5,7 @@ from collections import Counter
 from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.recommendation import ComparedStrategy, Recommendation
 from kdtune.report.number_formats import describe_point, significant
-from kdtune.report.statistics_table import in_words, points
+from kdtune.report.statistics_table import in_words, points, sources_in_words
 
 _AT_CHANCE = (
     "There is no answer: no model is better than always predicting the most frequent class, so differences between the "
@@ -42,7 +42,7 @@ def _basis(found: Recommendation) -> list[str]:
     if found.at_chance or not found.tested_repeats:
         return []
     return [
-        f"This rests on {_repeats(found)}, paired by seed, and on a margin of "
+        f"This rests on {_repeats(found)}{_sources(found)}, paired by seed, and on a margin of "
         f"{significant(100 * found.margin)} points below which a difference does not matter."
     ]
 
@@ -70,6 +70,11 @@ def _repeats(found: Recommendation) -> str:
     if found.tested_repeats != found.repeats:
         return f"{found.tested_repeats} of {found.repeats} repeats"
     return f"{found.repeats} repeat{'s' * (found.repeats > 1)}"
+
+
+def _sources(found: Recommendation) -> str:
+    """Return what differed between repeats, unless that is only the seeds of the trainings."""
+    return f" over {sources_in_words(found.vary)}" if found.vary else ""
 
 
 def _verdict(one: BaselineComparison, margin: float) -> str:

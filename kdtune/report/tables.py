@@ -16,6 +16,7 @@ from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import describe_point, significant
 from kdtune.report.split_table import SplitTable
+from kdtune.report.synthetic_images import synthetic_images_notes
 from kdtune.report.units import energy, energy_unit
 from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
@@ -83,7 +84,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
     if index := results[0].green_index:
         lines.append(formula(index.points_per_doubling, baseline))
     lines += dict.fromkeys(how_computed(result.computed) for result in results)
-    lines += _of_shared_energy(results, carbon)
+    lines += _of_shared_energy(results, carbon) + synthetic_images_notes(results, carbon)
     if teacher:
         lines.append(_of_teacher(teacher, carbon))
     lines += [_lost(result) for result in results if result.cost.models < len(result.repeats)]
@@ -147,6 +148,11 @@ def _lost(result: StrategyResult) -> str:
 
 def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
     if not teacher.given:
+        if teacher.count:
+            return (
+                f"Each repeat has a teacher of its own. All {teacher.count} were trained for this study, and none is "
+                "included in any strategy's figures."
+            )
         return "The teacher was trained once and is not included in any strategy's figures."
     evaluation = teacher.energy
     spent = f" Its evaluation took {energy(carbon.kwh(evaluation.charged_uj))}." if evaluation else ""

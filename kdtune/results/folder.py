@@ -125,6 +125,11 @@ class StudyFolder:
         return self.path / "run.toml"
 
     @property
+    def synthetic_sheet(self) -> Path:
+        """Contact sheet of synthetic images, as PNG; there is none for a study on real images."""
+        return self.path / "synthetic-images.png"
+
+    @property
     def remedy(self) -> str:
         """Message about an unfinished study, with the command that resumes it."""
         return f"Not finished. Continue with: kdtune resume {self.path}"

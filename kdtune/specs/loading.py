@@ -25,6 +25,7 @@ from kdtune.specs.study_components import (
     resolve_components,
     resolve_strategies,
 )
+from kdtune.specs.synthetic_data import settle_synthesis, synthesis_faults
 from kdtune.specs.task_objective import settle_objective
 from kdtune.specs.task_options import task_option_faults
 from kdtune.specs.temperature_range import temperature_faults
@@ -221,6 +222,7 @@ def load_with_faults(
     if is_new:
         faults += resolve_components(table, where, set_keys)
         faults += settle_objective(table, where)
+        faults += settle_synthesis(table, where)
         faults += resolve_strategies(table, where)
         faults += check_strategies(table.get("strategies"), where)
     faults += _load_named_space(table, where)
@@ -264,7 +266,7 @@ def _study_faults(study: Study, where: str, *, is_new: bool, has_other_faults: b
         faults += [*_check_objective(study, where), *task_option_faults(study, where)]
         if not has_other_faults and not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
-        faults += temperature_faults(study, where)
+        faults += [*temperature_faults(study, where), *synthesis_faults(study, where)]
     return faults
 
 

@@ -46,24 +46,41 @@ class Asha(Strategy):
         else:
             self._waiting = Random(space, RandomOptions(trials=options.trials), seed).suggestions()
         self._points = len(self._waiting)
-        self._rungs_left = options.rungs
+        self._rungs = self._rungs_left = options.rungs
         self._reduction = options.reduction
 
     def expected_trials(self) -> int:
         """Return the number of points of the first rung."""
         return self._points
 
+    def expected_epochs(self, epochs: int) -> int:
+        """Return the sum of the epochs of all rungs; each trial goes on from the rung before."""
+        total, trials, reached = 0, self._points, 0
+        for left in reversed(range(self._rungs)):
+            until = max(1, round(self._until(left) * epochs))
+            total += trials * max(0, until - reached)
+            trials, reached = self._kept(trials), max(reached, until)
+        return total
+
+    def _until(self, rungs_left: int) -> float:
+        """Return the part of the epochs to which a rung trains, if so many rungs follow."""
+        return float(self._reduction**-rungs_left)
+
+    def _kept(self, trials: int) -> int:
+        """Return the number of trials of a rung that go on."""
+        return max(1, trials // self._reduction)
+
     def ask(self) -> list[Suggestion]:
         """Return the trials of the next rung."""
         if not self._rungs_left or not self._waiting:
             return []
         self._rungs_left -= 1
-        until = self._reduction**-self._rungs_left
+        until = self._until(self._rungs_left)
         return [suggestion.model_copy(update={"until": until}) for suggestion in self._waiting]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Keep the best trials of the rung, at least one; ties are broken by the loss and then by the order."""
         ended = [one for one in outcomes if one.score is not None and one.val_loss is not None]
         ranked = sorted(ended, key=lambda one: (-(one.score or 0.0), one.val_loss or 0.0))
-        kept = {id(one) for one in ranked[: max(1, len(outcomes) // self._reduction)]}
+        kept = {id(one) for one in ranked[: self._kept(len(outcomes))]}
         self._waiting = [one.suggestion for one in outcomes if id(one) in kept]

@@ -105,6 +105,14 @@ class Strategy:
         """Return the largest number of trials that the strategy may need, for plans and remaining times."""
         raise NotImplementedError
 
+    def expected_epochs(self, epochs: int) -> int:
+        """Return the largest number of epochs that all trials together may need, for plans.
+
+        Args:
+            epochs: Epochs of a whole training.
+        """
+        return self.expected_trials() * epochs
+
     def ask(self) -> list[Suggestion]:
         """Return the next round of suggestions; an empty round ends the strategy."""
         raise NotImplementedError
@@ -139,7 +147,7 @@ class OneRound(Strategy):
         """Return all suggestions, in order."""
         raise NotImplementedError
 
-    def planned(self) -> list[Suggestion]:
+    def planned(self) -> list[Suggestion] | None:
         """Return all suggestions."""
         return self.suggestions()
 

@@ -52,6 +52,18 @@ class GuardedStrategy(Strategy):
             )
         return int(count)
 
+    def expected_epochs(self, epochs: int) -> int:
+        """Return the strategy's own number, at most that of all its trainings."""
+        with foreign_call(self._component, "expected_epochs()"):
+            count = self._own.expected_epochs(epochs)
+        most = self.expected_trials() * epochs
+        if not isinstance(count, Integral) or not 1 <= count <= most:
+            raise self._error(
+                f"expected_epochs({epochs}) returned {count!r}; return the largest number of epochs of all trainings "
+                f"of a repeat, an integer from 1 to {most:,}"
+            )
+        return int(count)
+
     def ask(self) -> list[Suggestion]:
         """Return the strategy's next round."""
         with foreign_call(self._component, "ask()"):

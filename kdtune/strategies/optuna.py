@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field
 from kdtune.specs.search_space import Dimension, SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.files import read_whole, replaced_atomically
-from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
+from kdtune.strategies.base import MAX_TRIALS, Outcome, Strategy
+from kdtune.strategies.gain_rule import GainRule
 
 #: File for optuna-dashboard, with one Optuna study per repeat.
 DATABASE = "optuna.db"
@@ -28,7 +29,7 @@ DATABASE = "optuna.db"
 RUNG = 1 / 3
 
 
-class Options(NoOptions):
+class Options(GainRule):
     """Number of trials in total, in each round and before the sampler is used.
 
     Attributes:
@@ -60,6 +61,8 @@ class Optuna(Strategy):
         #: Trials that go on in the next round, and the scores of all trials at the rung.
         self._going_on: list[tuple[Any, Suggestion]] = []
         self._at_rung: list[float] = []
+        #: Scores of the trials that were trained to the end.
+        self._scores: list[float] = []
         self._is_rung = False
 
     @cached_property
@@ -98,6 +101,9 @@ class Optuna(Strategy):
             suggestions = [suggestion.model_copy(update={"until": 1.0}) for _, suggestion in self._going_on]
             self._going_on, self._is_rung = [], False
             return suggestions
+        assert isinstance(self.options, Options)
+        if self.options.ends(self._scores):
+            return []
         self._is_rung = self.has_rungs
         count = min(self._round_size, self._left)
         self._left -= count
@@ -123,7 +129,8 @@ class Optuna(Strategy):
             return
         for outcome in outcomes:
             trial = self._asked.popleft()
-            if outcome.succeeded:
+            if outcome.score is not None:
+                self._scores.append(outcome.score)
                 self._study.tell(trial, outcome.score)
             else:
                 self._study.tell(trial, state=TrialState.FAIL)

@@ -128,6 +128,10 @@ class _ChannelsLastGradient(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return gradient.contiguous(memory_format=torch.channels_last)
 
+    @staticmethod
+    def jvp(ctx: Any, features: torch.Tensor) -> torch.Tensor:
+        return features.view_as(features)
+
 
 class _WithoutGradient(torch.autograd.Function):
     """The identity on features, with a gradient of 0 for a weight on which they do not depend."""
@@ -142,6 +146,10 @@ class _WithoutGradient(torch.autograd.Function):
         (bias,) = ctx.saved_tensors
         return gradient, torch.zeros_like(bias)
 
+    @staticmethod
+    def jvp(ctx: Any, features: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return features.view_as(features)
+
 
 class _StridedDepthwise(torch.autograd.Function):
     """A depthwise convolution with a stride, without bias."""
@@ -151,6 +159,7 @@ class _StridedDepthwise(torch.autograd.Function):
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, stride: tuple[int, int], padding: tuple[int, int]
     ) -> torch.Tensor:
         ctx.save_for_backward(features, weight)
+        ctx.save_for_forward(features, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(features, weight, None, stride, padding, groups=len(weight))
 
@@ -165,6 +174,14 @@ class _StridedDepthwise(torch.autograd.Function):
             apart = _set_apart(gradient, features, weight, ctx.stride, ctx.padding)
             of_features = _gradient(0, apart, features, weight, (1, 1), ctx.padding)
         return of_features, of_weight, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, of_features: torch.Tensor, of_weight: torch.Tensor, *settings: None) -> torch.Tensor:
+        features, weight = ctx.saved_tensors
+        groups = len(weight)
+        through_features = F.conv2d(of_features, weight, None, ctx.stride, ctx.padding, groups=groups)
+        through_weight = F.conv2d(features, of_weight, None, ctx.stride, ctx.padding, groups=groups)
+        return through_features + through_weight
 
 
 def _gradient(

@@ -199,6 +199,7 @@ def tiny(in_channels, num_classes):
 _PROCESS = """
 import json, sys, torch
 from torch._dynamo.utils import counters
+from kdtune.artifacts.shared_code import compile_networks
 from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
@@ -206,7 +207,7 @@ from kdtune.specs import load_study
 context = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
 if sys.argv[2] == "generate":
     compilation = context.compilation(asks_teacher=False)
-    context.compile_networks(compilation, recipe_of(context.study, {"loss": "ce"}))
+    compile_networks(context, compilation, recipe_of(context.study, {"loss": "ce"}))
     compilation.mark_complete()
 else:
     context.find_code(recipe_of(context.study, {"loss": "ce"}))

@@ -114,7 +114,8 @@ def test_the_list_of_data_sets_has_download_sizes(tmp_path):
     assert "download mb" in here("list", "datasets", cwd=tmp_path).stdout
     records = json.loads(here("list", "datasets", "--json", cwd=tmp_path).stdout)["datasets"]
     sizes = {record["name"]: record["download_mb"] for record in records}
-    assert sizes == {"digits": 0, "cifar10": 170, "cifar100": 169, "fashion_mnist": 31, "tiny_imagenet": 248}
+    known = {"digits": 0, "cifar10": 170, "cifar100": 169, "fashion_mnist": 31, "tiny_imagenet": 248}
+    assert known.items() <= sizes.items()
 
 
 def test_doctor_warns_of_a_full_disk(monkeypatch):

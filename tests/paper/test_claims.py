@@ -48,6 +48,14 @@ def test_a_match_is_judged_by_paired_differences(tmp_path, stochastic, verdict):
     assert found.sides["grid"] == pytest.approx(0.7)
 
 
+def test_a_task_without_accuracy_is_judged_by_its_objective(tmp_path):
+    detection = {"task": "detection", "dataset": "digits_on_canvases", "validation": 300}
+    detection |= {"teacher": "ssd_16_32_64_64", "student": "ssdlite_4_6_8_8"}
+    both(tmp_path, [0.500, 0.501, 0.499], [0.501, 0.500, 0.500], **detection)
+    found = evidence("hkd-matches", tmp_path)
+    assert (found.verdict, found.measure) == ("supported", "stochastic - grid, test mAP")
+
+
 def test_differences_are_between_the_same_seeds(tmp_path):
     both(tmp_path, [0.5, 0.6, 0.7], [0.501, 0.599, 0.701])  # apart by 0.1 points, among each other by 20
     assert evidence("hkd-matches", tmp_path).verdict == "supported"

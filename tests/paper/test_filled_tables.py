@@ -226,3 +226,20 @@ def test_missing_results_are_an_error_only_if_a_place_is_named(tmp_path, monkeyp
     assert beside_the_paper().used == []
     with pytest.raises(ResultsError, match="nowhere"):
         beside_the_paper(["nowhere"])
+
+
+def test_networks_have_the_parameters_that_are_built_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # without any result
+    comparison = beside_the_paper()
+    found = {row.row.method: row.figures[0].ours for row in comparison.rows[3, "Networks"]}
+    assert found["VGG16 SSD"] == 26.285486 and found["MobileNetV2 SSD lite"] == 3.399108
+    assert {name: round(value, 1) for name, value in found.items()} == {
+        "ResNet18": 11.2,
+        "ShuffleNetV2": 1.4,
+        "MobileNetV2": 2.4,
+        "Wrn-40-2": 2.3,
+        "Wrn-16-1": 0.2,
+        "VGG16 SSD": 26.3,
+        "MobileNetV2 SSD lite": 3.4,
+    }
+    assert comparison.rows[3, "Networks"][0].as_json()["network"] == "resnet18"

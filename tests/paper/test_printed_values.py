@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.builtin import MODELS, STRATEGIES
 from kdtune.paper.printed_values import paper_values
 from kdtune.specs import load_study
 
@@ -14,6 +14,7 @@ def test_the_tables_that_are_there():
     names = [f"{number} {name}" for number, name in BLOCKS]
     assert names == [
         *("1 CIFAR-10", "1 CIFAR-100", "1 Tiny ImageNet"),
+        "3 Networks",
         *("4 CIFAR-10", "4 CIFAR-100", "4 Tiny ImageNet", "4 PASCAL VOC"),
         "5 CIFAR-10",
         *("7 ShuffleNetV2 to ShuffleNetV2", "7 ResNet18 to ShuffleNetV2"),
@@ -38,8 +39,9 @@ def test_each_study_of_the_papers_is_the_one_that_is_shipped(name):
 def test_every_row_names_a_study_that_is_known_and_a_strategy():
     rows = [row for block in BLOCKS.values() for row in block.rows]
     assert {row.study for row in rows if row.study} <= set(VALUES.studies)
-    assert {row.strategy for row in rows} - {"teacher"} <= set(STRATEGIES)
-    assert len(rows) == 12 + 24 + 3 + 8
+    assert {row.strategy for row in rows if not row.network} - {"teacher"} <= set(STRATEGIES)
+    assert {row.network for row in rows if row.network} <= set(MODELS)
+    assert len(rows) == 12 + 7 + 24 + 3 + 8
 
 
 def test_printed_digits_are_kept():

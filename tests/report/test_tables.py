@@ -281,6 +281,14 @@ def test_the_hidden_tuning_of_each_method_is_a_footnote():
     assert footnotes(trained_under("grid", tau=2)).count("Hidden tuning") == 0
 
 
+@pytest.mark.parametrize(("chosen", "cell"), [([{"tau": 4}, None], "4"), ([{"tau": 4}, {"tau": 6}], "4, 6")])
+def test_repeats_that_are_not_finished_do_not_repeat_a_tau(chosen, cell):
+    whole = result()
+    repeats = [{**one, "chosen": point} for one, point in zip(whole["repeats"], chosen, strict=True)]
+    [row] = cost_rows([strategy_result({**whole, "repeats": repeats})])
+    assert cell in row
+
+
 def test_methods_with_the_same_hidden_tuning_share_a_footnote():
     text = footnotes(trained_under("ttm", tau=10, loss="ttm"), trained_under("wttm", tau=5, loss="wttm"))
     assert text.count("gamma = 1/tau") == 1 and "Hidden tuning of ttm and wttm: gamma" in text

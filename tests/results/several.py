@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kdtune.catalog.builtin import DEFAULT_TASK
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors.node import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
@@ -63,7 +64,8 @@ def ran(
         resolved: Further resolved settings.
         neighbours: Whether another study was metered on the machine.
         hardware: The machine; two cores by default.
-        study: Fields in which the study differs from the small study.
+        study: Fields in which the study differs from the small study; with a task that has no accuracy, its objective
+            takes the accuracy's place.
     """
     spec = load_study(small_study(repeats=len(accuracies), **study))
     study_folder = StudyFolder(results / spec.name)
@@ -89,12 +91,14 @@ def ran(
                 window = one.window(1)
                 node.open(trial(window)).work(trial_s[repeat], {window: trial_s[repeat]}).close(window)
             reached = val[repeat][index] if val else 0.5
-            log.end(one, "completed", epochs=spec.training.epochs, val_accuracy=reached, val_loss=1.0)
+            found = {"val_accuracy": reached} if spec.task.name == DEFAULT_TASK else {"val_objective": reached}
+            log.end(one, "completed", epochs=spec.training.epochs, val_loss=1.0, **found)
         log.plan_complete(repeat)
         accuracy = accuracies[repeat]
         if accuracy is not None:
             chosen = best(log.of_repeat(repeat))
-            log.evaluation(repeat, chosen.id, {"accuracy": accuracy, **(metrics or {})})
+            name = "accuracy" if spec.task.name == DEFAULT_TASK else spec.objective
+            log.evaluation(repeat, chosen.id, {name: accuracy, **(metrics or {})})
     log.stopped("incomplete" if None in accuracies else "completed")
     if trial_s:
         write_ledger(node.stop(), folder.ledger)

@@ -118,5 +118,6 @@ def test_cost_json_lists_abandoned_shared_inputs_by_id(study):
         "session": {"s1": kwh["s1"]},
         "teacher_logits": {"l1": kwh["l1"]},
         "compilation": {},
+        "synthesis": {},
     }
     assert not_charged["abandoned_kwh"] == pytest.approx(CARBON.kwh(OWN + SESSION + LOGITS))

@@ -56,3 +56,16 @@ def test_an_open_space_needs_a_number_of_trials():
     with pytest.raises(SpecError, match="asha without 'trials'"):
         Asha(interval, Options(), 0)
     assert len(Asha(interval, Options(trials=5), 0).ask()) == 5
+
+
+@pytest.mark.parametrize(("epochs", "options"), [(30, {}), (3, {"rungs": 4}), (20, {"trials": 5, "reduction": 2})])
+def test_the_expected_epochs_are_those_that_are_trained(epochs, options):
+    strategy = Asha(NINETEEN, Options(**options), 0)
+    trained: dict[str, int] = {}
+    expected = strategy.expected_epochs(epochs)
+    while suggestions := strategy.ask():
+        for one in suggestions:
+            key = str(one.values)
+            trained[key] = max(trained.get(key, 0), max(1, round(one.until * epochs)))
+        strategy.tell([Outcome(one, 0.5, 1.0) for one in suggestions])
+    assert expected == sum(trained.values())

@@ -70,6 +70,10 @@ class TestThoseThatMayRepeat(Announced):
         return request.param
 
 
+class TestOneThatMayEndEarly(StrategyConformance):
+    component = {"ref": "random", "min_gain_per_kwh": 1.0, "training_kwh": 0.001}  # noqa: RUF012
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_only_the_student_alone_is_trained_without_a_temperature(variant):
     study = load_study("digits-hkd")

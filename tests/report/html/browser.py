@@ -3,16 +3,12 @@
 import base64
 import json
 import os
-import select
 import shlex
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
-
-#: Seconds to wait for an answer of the browser before a test gives up.
-PATIENCE_S = 120
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -98,9 +94,8 @@ class Browser:
     def _message(self) -> dict[str, Any]:
         """Return the next message of the browser, after noting requests and errors in it."""
         while b"\0" not in self._read:
-            ready, _, _ = select.select([self._from], [], [], PATIENCE_S)
-            part = os.read(self._from, 1 << 20) if ready else b""
-            assert part, "the browser does not answer"
+            part = os.read(self._from, 1 << 20)
+            assert part, "the browser has ended"
             self._read += part
         line, _, self._read = self._read.partition(b"\0")
         message = json.loads(line)

@@ -65,6 +65,8 @@ def part(count, seed):
 
 
 ARRAYS = packed(part(36, 0), part(8, 1), ("square", "cross"))
+#: Images and objects of the training and of the test part.
+PARTS = [(ARRAYS.train_images, ARRAYS.train_labels), (ARRAYS.test_images, ARRAYS.test_labels)]
 INFO = DataInfo(classes=2, shape=(1, SIDE, SIDE), train_images=36, test_images=8, annotations="boxes")
 TASK = Detection(CLASSES, (1, SIDE, SIDE), anchors_of(STUDY.student, (1, SIDE, SIDE), CLASSES))
 
@@ -156,6 +158,19 @@ def test_replayed_outputs_of_the_teacher_train_the_same_student(splits, teacher)
     live, _ = trained(training(splits, {"tau": 4}, teacher))
     replayed, _ = trained(training(splits, {"tau": 4}, ReplayedTeacher(rows, CPU)))
     assert [one.train_loss for one in replayed] == pytest.approx([one.train_loss for one in live], rel=1e-4)
+
+
+def test_one_class_alone_is_learned_and_judged(splits):
+    one = packed(
+        *(Annotated(images, [rows[rows[:, 0] == 0] for rows in objects]) for images, objects in PARTS), ("square",)
+    )
+    task = Detection(1, TASK.shape, anchors_of(STUDY.student, TASK.shape, 1))
+    parts = task.splits(one, STUDY, CPU)
+    torch.manual_seed(1)
+    teacher = LiveTeacher(task.network(STUDY.teacher, TASK.shape).eval().requires_grad_(False), Arithmetic(CPU))
+    recipe = recipe_of(study_of(training=SHORT), {"tau": 4})
+    metrics = Distiller(recipe, 0, task, parts, CPU, teacher, Arithmetic(CPU, PLAIN)).train_epoch()
+    assert np.isfinite(metrics.train_loss) and np.isfinite(metrics.val_loss) and 0 <= metrics.val_objective <= 1
 
 
 def test_no_gradient_reaches_the_teacher(splits):
