@@ -14,18 +14,21 @@ from kdtune.catalog.metric import ACCURACY, Metric
 
 #: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another; and
 #: ``options``, where the model of its options is, which imports no torch; without it, the task has no options.
+#: Facts: ``objectives``, see :func:`objectives_of`; ``hub_task``, what Hugging Face calls the task; ``options``.
 TASKS = Catalog("task", "kdtune.tasks")
 TASKS.add(
     "classification",
     "kdtune.tasks.classification.task:Classification",
     "one class for each image",
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
+    hub_task="image-classification",
 )
 TASKS.add(
     "detection",
     "kdtune.tasks.detection.task:Detection",
     "the objects in each image, with classes and boxes",
     objectives=(Metric("map"), Metric("map_area")),
+    hub_task="object-detection",
     options="kdtune.tasks.detection.options:Options",
 )
 

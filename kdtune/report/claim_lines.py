@@ -9,7 +9,8 @@ from kdtune.paper.claims import JudgedClaim
 from kdtune.paper.evidence import Evidence
 from kdtune.report.number_formats import percent, significant
 
-_COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
+#: Colours of verdicts.
+COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
 
 NOTES = (
     f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed, which share a "
@@ -50,7 +51,7 @@ def _protocols(claims: Sequence[JudgedClaim]) -> list[str]:
 
 
 def _line(verdict: str, text: str) -> Text:
-    return Text.assemble("   ", (verdict, _COLOURS[verdict]), f"  {text}")
+    return Text.assemble("   ", (verdict, COLOURS[verdict]), f"  {text}")
 
 
 def _evidence_lines(evidence: Sequence[Evidence]) -> list[Text]:
@@ -83,13 +84,13 @@ def _group(study: str, group: Sequence[Evidence]) -> list[Text]:
     for one, names in zip(group, sides, strict=True):
         what = names if len(heading) > 1 else one.measure
         parts = [what, *_figures(one), *one.departs, *(_commits(one) if commits else ())]
-        padding = " " * (max(map(len, _COLOURS)) - len(one.verdict))
+        padding = " " * (max(map(len, COLOURS)) - len(one.verdict))
         lines.append(Text("  ") + _line(one.verdict, padding + " | ".join(parts)))
     return lines
 
 
 def _figures(one: Evidence) -> list[str]:
-    parts = [_interval(one.interval, one.unit)] if one.interval else []
+    parts = [interval_text(one.interval, one.unit)] if one.interval else []
     if one.sides:
         parts.append("; ".join(f"{name} {_figure(value, one.unit)}" for name, value in one.sides.items()))
     return [*parts, *([one.reason] if one.reason else [])]
@@ -99,7 +100,8 @@ def _commits(one: Evidence) -> list[str]:
     return [f"commit {', '.join(commit or 'not known' for commit in one.commits)}"] if any(one.commits) else []
 
 
-def _interval(interval: Interval, unit: str) -> str:
+def interval_text(interval: Interval, unit: str) -> str:
+    """Format a difference or a ratio with its interval and the number of pairs."""
     ends = ""
     if interval.is_bounded:
         ends = f"{_signed(interval.low, unit)} to {_signed(interval.high, unit)}, "

@@ -98,4 +98,6 @@ def test_claims_name_the_study_that_tests_them(folder):
     first = claim["evidence"][0]
     assert (first["studies"], first["is_papers"], first["verdict"]) == (["cifar100-hkd"], True, "not settled")
     assert first["interval"]["n"] == 2 and first["departs"][0].startswith("reduced run")
-    assert "not settled  cifar100-hkd" in here("claims", cwd=folder).stdout
+    assert "not settled  cifar100-hkd" in here("claims", "--why", cwd=folder).stdout
+    row = next(line for line in here("claims", cwd=folder).stdout.splitlines() if line.startswith(" 1. "))
+    assert "not settled" in row and "cifar100-hkd" in row and "n = 2)" in row

@@ -166,3 +166,23 @@ def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(t
     assert f"study {energy(own_kwh)}," in plain.file.getvalue()
     assert f" {energy(CARBON.kwh(account.windows[window]))}\n" in plain.file.getvalue()
     assert f"{energy(own_kwh)} so far" in out.file.getvalue()
+
+
+def test_bars_show_the_study_and_each_trial_and_a_line_the_best_so_far():
+    watcher = LiveTable(console(terminal=True))
+    watcher.started(load_study("digits-hkd"), {"grid": 3, "none": 1})
+    watcher.strategy_started("grid", 3)
+    for index, (tau, reached) in enumerate([(4, 0.5), (6, 0.75), (8, 0.625)]):
+        trial = Trial(f"t{index}", 0, 0, index, {"tau": tau}, attempts=1, spec=begun({"tau": tau}).spec)
+        watcher.trial_started(trial)
+        watcher.epoch_done(trial, 30, {"epoch": 15, "val_accuracy": reached})
+        if index < 2:
+            trial.status, trial.val_accuracy = "completed", reached
+            watcher.trial_ended(trial)
+    plain = Console(file=io.StringIO(), width=120)
+    plain.print(watcher._render())
+    watcher.ended()
+    text = plain.file.getvalue()
+    assert "2/4 trials of the study" in text and "best so far: 75.0 % at tau 6, seed 0" in text
+    whole, one = [line for line in text.splitlines() if "━" in line]
+    assert (whole.count("━"), one.count("━")) == (20, 6)  # half of each bar; a plain file shows no rest

@@ -15,8 +15,8 @@ from kdtune.report.html.drawing import (
     names_on_y,
     plain_log_axis,
 )
-from kdtune.report.html.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.number_formats import NOTHING, percent
+from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.statistics_table import in_words, points
 from kdtune.report.units import Unit, energy_unit
 

@@ -12,7 +12,7 @@ from kdtune.report.html.drawing import (
     names_on_y,
     thinned,
 )
-from kdtune.report.html.reported_study import ReportedStrategy, ReportedStudy
+from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult

@@ -14,7 +14,6 @@ from kdtune.report.cost_rows import columns, cost_rows, teacher_row
 from kdtune.report.html.accuracy_figures import accuracy_over_energy, paired_differences
 from kdtune.report.html.drawing import ReportFigure, Series
 from kdtune.report.html.energy_figures import energy_by_part, energy_over_time
-from kdtune.report.html.reported_study import ReportedStudy, read_study
 from kdtune.report.html.study_tables import (
     MOST_TRIALS,
     PageCell,
@@ -27,6 +26,7 @@ from kdtune.report.html.study_tables import (
 )
 from kdtune.report.html.training_figures import accuracy_over_tau, learning_curves, path_of_tau, search_history
 from kdtune.report.recommendation_text import missing_lines, recommendation_text, verdict_text
+from kdtune.report.reported_study import ReportedStudy, read_study
 from kdtune.report.tables import notes
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.storage.escaping import printable

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.report.cost_rows import chosen_points
 from kdtune.report.html.drawing import Series
-from kdtune.report.html.reported_study import ReportedStudy
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
+from kdtune.report.reported_study import ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult
@@ -134,11 +134,13 @@ def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MO
     left_out = len(every) - len(shown)
     columns = ("strategy", "tau", "seed", "number", f"val. {study.metric.title} %", "val. loss")
     return PageTable(
-        f"All {len(every)} trials" if not left_out else f"The first {len(shown)} of {len(every)} trials",
+        f"All trials ({len(every)})" if not left_out else f"The first {len(shown)} of {len(every)} trials",
         (*columns, f"energy ({unit.name})", "epochs", "attempts", "outcome"),
         (1, 10),
         rows,
-        f"The other {left_out} trials are in the files trials.jsonl of the strategies." if left_out else "",
+        f"Trials that are not shown: {left_out}. They are in the files trials.jsonl of the strategies."
+        if left_out
+        else "",
     )
 
 

@@ -16,8 +16,8 @@ from kdtune.report.html.drawing import (
     thinned,
     whole_numbers,
 )
-from kdtune.report.html.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.number_formats import percent, significant
+from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.results.epoch_log import Epoch
 from kdtune.results.trial import Trial
 

@@ -10,8 +10,8 @@ from kdtune.energy.ledger import read_folder
 from kdtune.report.html.drawing import Series
 from kdtune.report.html.energy_figures import charge_by_part
 from kdtune.report.html.page import report_page
-from kdtune.report.html.reported_study import read_study
 from kdtune.report.html.study_tables import trials_table
+from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER
@@ -144,7 +144,7 @@ def test_a_page_shows_no_more_trials_than_a_browser_likes(tmp_path):
     ran(tmp_path, "grid", [0.6], points=TAUS, trial_s=[1.0])
     table = trials_table(reported(tmp_path / "small"), {"grid": Series("grid", 0)}, 3)
     assert (len(table.rows), table.caption) == (3, "The first 3 of 4 trials")
-    assert table.note == "The other 1 trials are in the files trials.jsonl of the strategies."
+    assert table.note == "Trials that are not shown: 1. They are in the files trials.jsonl of the strategies."
 
 
 def test_a_page_of_a_dozen_studies_stays_small(results):
