@@ -7,6 +7,7 @@ torch's functions, and a frozen teacher in inference mode. Both are timed altern
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
@@ -84,7 +85,7 @@ def _plain(device: torch.device) -> Callable[[], object]:
     model = _teacher().to(device).eval().requires_grad_(False)
     distances: list[torch.Tensor] = []
 
-    def look(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def look(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         features = inputs[0]
         mean = features.mean((0, 2, 3))
         variance = features.permute(1, 0, 2, 3).contiguous().view(features.shape[1], -1).var(1, unbiased=False)

@@ -5,6 +5,7 @@ fewer detections are filled up with rows of class -1.
 """
 
 import torch
+from torchvision.ops import nms
 
 from kdtune.tasks.detection.boxes import clipped, decode, overlaps
 
@@ -63,6 +64,11 @@ def suppressed(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     Returns:
         bool, (rows, boxes).
     """
+    return (row_by_row if boxes.device.type == "cpu" else all_rows_together)(boxes, scores)
+
+
+def all_rows_together(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Do it without a loop over the rows, for a GPU; see :func:`suppressed`."""
     size = boxes.shape[1]
     parts = []
     for some, good in zip(*(one.split(max(1, _BLOCK // size**2)) for one in (boxes, scores > 0)), strict=True):
@@ -72,6 +78,15 @@ def suppressed(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             kept &= ~(clashes[:, place] & kept[:, place, None])
         parts.append(kept)
     return torch.cat(parts)
+
+
+def row_by_row(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Do it without the overlaps of boxes that are suppressed, for a CPU; see :func:`suppressed`."""
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    for row, count in enumerate((scores > 0).sum(dim=1).tolist()):
+        if count:
+            kept[row, nms(boxes[row, :count], scores[row, :count], GREATEST_OVERLAP)] = True
+    return kept
 
 
 def _best_of_images(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@ import torch
 from torchvision.ops import batched_nms, nms
 
 from kdtune.tasks.detection.boxes import clipped, decode
-from kdtune.tasks.detection.predictions import BOX, CLASS, MOST, SCORE, detections, suppressed
+from kdtune.tasks.detection.predictions import BOX, CLASS, MOST, SCORE, all_rows_together, detections, suppressed
 
 ANCHORS = torch.tensor([[x, y, x + 16.0, y + 16.0] for x in range(0, 64, 8) for y in range(0, 64, 8)])
 
@@ -20,6 +20,7 @@ def test_suppression_is_that_of_torchvision():
     scores = torch.rand(5, 40, generator=draw).sort(dim=1, descending=True).values
     scores[2, 30:] = 0
     kept = suppressed(boxes, scores)
+    assert torch.equal(all_rows_together(boxes, scores), kept)
     for row, (some, good) in enumerate(zip(boxes, scores, strict=True)):
         count = int((good > 0).sum())
         assert kept[row].nonzero().flatten().tolist() == sorted(nms(some[:count], good[:count], 0.45).tolist())
