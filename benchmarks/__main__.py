@@ -19,6 +19,7 @@ from benchmarks import (
     soak,
     step,
     study_time,
+    synthesis,
     torture,
     verdict_errors,
     whole_study,
@@ -35,6 +36,7 @@ ALL: dict[str, Callable[..., object]] = {
     "soak": soak.run,
     "step": step.run,
     "study_time": study_time.run,
+    "synthesis": synthesis.run,
     "verdict_errors": verdict_errors.run,
     "whole_study": whole_study.run,
 }

@@ -54,7 +54,7 @@ VICTIMS = {
 MAX_KILLS = 8
 
 #: Time in seconds for which Ray's other processes, except for its agents, may outlive a command that was killed.
-PATIENCE_S = 60.0
+PATIENCE_S = TIMEOUT_S
 
 
 @dataclass

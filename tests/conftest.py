@@ -56,7 +56,7 @@ def cache_folder(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def artifacts_of_this_module(cache_folder):
     """Remove the artifacts of earlier modules, which may have been made without a meter."""
-    for artifact in ("teachers", "teacher-logits", "compilations"):
+    for artifact in ("teachers", "teacher-logits", "compilations", "synthetic-images"):
         shutil.rmtree(cache_folder / artifact, ignore_errors=True)
 
 

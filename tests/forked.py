@@ -8,7 +8,6 @@ import atexit
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,11 +62,9 @@ class Forked:
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
 
-    def communicate(self, timeout: float = 120.0) -> tuple[str, str]:
+    def communicate(self) -> tuple[str, str]:
         """Wait for the end and return what was printed to standard output and standard error."""
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("a forked process", timeout)
+        self._process.join()
         return Path(self._out.name).read_text(), Path(self._err.name).read_text()
 
 

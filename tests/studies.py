@@ -52,7 +52,7 @@ def command(*arguments: str) -> list[str]:
 def kdtune(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``kdtune`` in a process of its own and wait for it; :func:`here` is quicker."""
     return subprocess.run(
-        command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+        command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
     )
 
 

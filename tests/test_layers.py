@@ -21,6 +21,7 @@ LAYERS = (
     ("temperature",),
     ("methods", "strategies"),
     ("tasks", "training"),
+    ("synthesis",),
     ("artifacts",),
     ("results",),
     ("forecast",),

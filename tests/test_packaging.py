@@ -82,6 +82,7 @@ def test_the_wheel_carries_the_study_files(built):
     names = zipfile.ZipFile(built[0]).namelist()
     assert "kdtune/shipped/studies/digits-hkd.toml" in names
     assert "kdtune/shipped/search_spaces/tau-2-20.toml" in names
+    assert {f"kdtune/report/html/page.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert "kdtune/paper/printed_values.toml" in names
     assert "kdtune/py.typed" in names
     assert not any(name.startswith(("tests/", "studies/")) for name in names)

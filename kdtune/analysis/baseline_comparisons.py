@@ -1,5 +1,6 @@
 """Statistics of a cost table: each strategy over its repeats, and each paired by seed with the baseline."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ class TableStatistics:
         baseline: The strategy with which the others are compared; None if it has no results.
         strategies: Every strategy over its repeats.
         comparisons: Every strategy but the baseline, compared with it.
+        vary: What differed between repeats besides the seeds of the trainings.
     """
 
     studies: tuple[str, ...]
@@ -54,6 +56,7 @@ class TableStatistics:
     baseline: str | None
     strategies: tuple[StrategySummary, ...]
     comparisons: tuple[BaselineComparison, ...]
+    vary: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the statistics as a record, in which infinite ends of intervals are null."""
@@ -61,16 +64,19 @@ class TableStatistics:
         return record
 
 
-def statistics_of(comparison: Comparison, baseline: str) -> TableStatistics:
+def statistics_of(
+    comparison: Comparison, baseline: str, figures: Mapping[str, StrategyFigures] | None = None
+) -> TableStatistics:
     """Return the statistics of results that were compared.
 
     Args:
         comparison: The results.
         baseline: Name of the strategy with which the others are compared.
+        figures: Figures of all strategies, if they have been computed already.
     """
     metric = common_metric(comparison.outcomes)
     margin = margin_of(comparison)
-    figures = figures_of(comparison, metric)
+    figures = figures or figures_of(comparison, metric)
     base = figures.get(baseline)
     others = [one for name, one in figures.items() if name != baseline] if base else []
     return TableStatistics(
@@ -80,7 +86,14 @@ def statistics_of(comparison: Comparison, baseline: str) -> TableStatistics:
         baseline=baseline if base else None,
         strategies=tuple(_summary(one) for one in figures.values()),
         comparisons=with_verdicts([compared(one, base, metric, margin) for one in others if base], metric, margin),
+        vary=varied(comparison),
     )
+
+
+def varied(comparison: Comparison) -> tuple[str, ...]:
+    """Return what differed between the repeats of all studies besides the seeds of the trainings."""
+    sources = [folder.read_study().vary for folder in comparison.folders]
+    return tuple(source for source in sources[0] if all(source in one for one in sources))
 
 
 def margin_of(comparison: Comparison) -> float:

@@ -85,7 +85,7 @@ def compare(
         )
     outcomes = _with_unique_names(folders, [build_result(folder, carbon_for(folder, carbon)) for folder in folders])
     warnings = [f"Not the same: {line}" for line in apart] + _energy_warnings(outcomes)
-    teachers = {t.key: t for folder in folders if (t := read_shared(folder).teacher)}
+    teachers = {t.key: t for folder in folders if (t := read_shared(folder).mean_teacher)}
     inference = [
         # The charge may have increased since the measurement.
         replace(

@@ -97,7 +97,8 @@ def check_budget(kwh: float) -> float:
 def at_budget(found: Comparison, kwh: float) -> EqualBudget:
     """Return what each strategy has found when one model was charged an energy.
 
-    Everything that a repeat is charged apart from its trials, such as the start, counts before its first training.
+    What strategies share, such as the start of the session, counts before the first training of a repeat. Its other
+    energy apart from trials, such as idle power and the evaluation, grows in proportion to that of its trials.
     """
     metric = common_metric(found.outcomes)
     return EqualBudget(
@@ -114,14 +115,16 @@ def _repeats(result: StrategyResult, folder: StrategyFolder, metric: Metric) -> 
     """Return the steps of every repeat that has a model; empty if the energy was not measured."""
     log, windows = TrialLog.read(folder.trials), account_of_nodes(read_folder(folder.ledger)).windows
     carbon, repeats = result.cost.carbon, []
+    shared_uj = result.cost.shared_uj.known_uj / len(result.repeats)
     for number, repeat in enumerate(result.repeats):
         if repeat.charged_uj is None or not repeat.test:
             continue
         trials = log.of_repeat(number)
         own = [sum(windows.get(window, 0) for window in trial.windows) for trial in trials]
-        spent, best, steps = repeat.charged_uj - sum(own), -math.inf, []
+        spent, best, steps = shared_uj, -math.inf, []
+        factor = (repeat.charged_uj - shared_uj) / sum(own) if sum(own) else 0.0
         for trial, uj in zip(trials, own, strict=True):
-            spent += uj
+            spent += uj * factor
             score = _score(trial, metric)
             if score is not None:
                 best = max(best, score)

@@ -71,7 +71,7 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
             command = f"kdtune resume {shlex.quote(str(folder.path))}"
             faults.append(f"{folder.path}: is {result.status}; finish it with '{command}'")
         elif not student.is_file():
-            faults.append(f"{student}: is missing; run the strategy again with --fresh")
+            faults.append(f"{student}: is missing; run the strategy again with 'kdtune study --fresh'")
         elif teacher is None or not _has_weights(study):
             faults.append(
                 f"{teacher_folder}: the teacher of {study.name} is not in the cache; set KDTUNE_CACHE_DIR to the cache "

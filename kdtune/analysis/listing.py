@@ -141,6 +141,12 @@ def _losses(place: Path) -> list[Record]:
     return _components(LOSSES)
 
 
+def _syntheses(place: Path) -> list[Record]:
+    from kdtune.catalog.builtin_syntheses import SYNTHESES
+
+    return _components(SYNTHESES)
+
+
 #: Functions by the name of their list; each takes the results folder and returns records with a ``name``.
 LISTS: dict[str, Callable[[Path], list[Record]]] = {
     "studies": studies,
@@ -150,6 +156,7 @@ LISTS: dict[str, Callable[[Path], list[Record]]] = {
     "datasets": _datasets,
     "models": _models,
     "losses": _losses,
+    "syntheses": _syntheses,
     "runs": runs,
     "caches": caches,
 }

@@ -80,6 +80,11 @@ def smallest_sign_flip_p(n: int) -> float:
     return min(1.0, 2 / 2**n)
 
 
+def fewest_for_exact_test() -> int:
+    """Return the smallest number of repeats with which the sign-flip test can be significant."""
+    return next(n for n in range(2, MOST_REPEATS) if smallest_sign_flip_p(n) <= ALPHA)
+
+
 def t_test_p(differences: Sequence[float], resolution: float = 0.0) -> float | None:
     """Return the two-sided p value of the paired t test; None for fewer than two observations, or without a deviation.
 
@@ -156,7 +161,7 @@ def repeats_to_settle(mean: float, deviation: float, margin: float, comparisons:
     import numpy as np
     from scipy.stats import nct, t
 
-    fewest = next(n for n in range(2, MOST_REPEATS) if smallest_sign_flip_p(n) <= ALPHA)
+    fewest = fewest_for_exact_test()
     n = np.arange(2, MOST_REPEATS + 1)
     scale = np.sqrt(n) / deviation
     critical = t.isf(ALPHA / comparisons / 2, n - 1)

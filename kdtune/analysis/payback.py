@@ -51,7 +51,8 @@ def charged_for_one_model(cost: Cost) -> tuple[int | None, int | None]:
     """Return the energy charged to one model of a strategy, in microjoules, without its teacher and with it.
 
     The charge is the mean over the repeats that have a model, like ``per_repeat_kwh``. One model needs the whole
-    teacher, so the second value includes all of its training; it is None if that is unknown, as for given teachers.
+    teacher, so the second value includes all of its training, or the mean of several; it is None if that is unknown,
+    as for given teachers.
     """
 
     def raw_uj(kwh: float) -> int:
@@ -59,5 +60,5 @@ def charged_for_one_model(cost: Cost) -> tuple[int | None, int | None]:
 
     if cost.per_repeat_kwh is None:
         return None, None
-    teacher_kwh = cost.teacher_kwh
+    teacher_kwh = None if cost.teacher_kwh is None else cost.teacher_kwh / (cost.teachers or 1)
     return raw_uj(cost.per_repeat_kwh), None if teacher_kwh is None else raw_uj(cost.per_repeat_kwh + teacher_kwh)

@@ -1,36 +1,24 @@
 """What to do after a study: search, train once, or train without a teacher; and what an answer lacks."""
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kdtune.analysis.baseline_comparisons import margin_of
+from kdtune.analysis.chance_level import all_at_chance
 from kdtune.analysis.comparison import Comparison, WantedCarbon, compare
 from kdtune.analysis.difference_verdicts import BaselineComparison, with_verdicts
 from kdtune.analysis.find_results import Places, find_results
-from kdtune.analysis.paired_tests import ALPHA, smallest_sign_flip_p
+from kdtune.analysis.missing_evidence import MissingEvidence, Role, has_fact, missing_evidence
+from kdtune.analysis.restart_controls import restarts_training
 from kdtune.analysis.strategy_figures import StrategyFigures, common_metric, compared, figures_of
 from kdtune.analysis.verdicts import bounded_record
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.metric import Metric
 from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
 
 Advice = Literal["search", "one training", "no teacher", "open"]
-
-
-@dataclass(frozen=True)
-class MissingEvidence:
-    """What an answer lacks.
-
-    Attributes:
-        what: Description.
-        command: The command that adds it; None if there is none.
-    """
-
-    what: str
-    command: str | None
 
 
 @dataclass(frozen=True)
@@ -58,11 +46,15 @@ class Recommendation:
         metric: The metric that was compared.
         margin: Differences smaller than this do not matter.
         repeats: Number of repeats of the study.
+        tested_repeats: Number of repeats that the comparisons have in common; of the strategy to use if there are none.
+        vary: What differed between repeats besides the seeds of the trainings.
+        at_chance: Whether no chosen model is better than chance, so that nothing can be compared.
         advice: ``search``, ``one training``, ``no teacher`` or ``open``.
-        use: Label of the strategy to use, for now if the advice is open; None if no strategy was tested.
+        use: Label of the strategy to use, for now if the advice is open; None if no strategy was tested, or if all are
+            at chance.
         single: The best strategy of one training with a teacher.
         search: The best search.
-        control: The best control of restarts, which shows what luck gives.
+        control: The control that restarts this training, or else the best one of another; it shows what luck gives.
         alone: The best strategy without a teacher.
         search_gain: Search minus one training.
         control_gain: Restarts minus one training.
@@ -76,6 +68,9 @@ class Recommendation:
     metric: str
     margin: float
     repeats: int
+    tested_repeats: int
+    vary: tuple[str, ...]
+    at_chance: bool
     advice: Advice
     use: str | None
     single: ComparedStrategy | None
@@ -104,26 +99,44 @@ def recommend(places: Places, carbon: WantedCarbon = None) -> list[Recommendatio
     of_study: dict[Path, list[Path]] = {}
     for folder in find_results(places):
         of_study.setdefault(folder.path.parent, []).append(folder.path)
-    return [_recommended(path, compare(folders, carbon=carbon)) for path, folders in of_study.items()]
+    return [recommendation_of(path, compare(folders, carbon=carbon)) for path, folders in of_study.items()]
 
 
-def _recommended(folder: Path, found: Comparison) -> Recommendation:
+def _roles(study: Study, tested: Mapping[str, StrategyFigures], metric: Metric) -> dict[Role, StrategyFigures | None]:
+    """Return the strategies to compare: of each kind the best by its validation images, since the test is to judge."""
+    alone = {name for name in tested if has_fact(study, name, "needs_teacher", False)}
+    controls = {name for name in tested if has_fact(study, name, "control", "luck")}
+    singles = {name for name in tested.keys() - alone - controls if trials_of(tested[name]) == 1}
+
+    def best(names: Iterable[str]) -> StrategyFigures | None:
+        ordered = [one for name, one in tested.items() if name in set(names)]
+        return max(ordered, key=lambda one: metric.score(_mean(one.validation)), default=None)
+
+    single = best(singles)
+    own = [name for name in controls if single and restarts_training(study, name, single.result.strategy)]
+    return {
+        "single": single,
+        "search": best(tested.keys() - alone - controls - singles),
+        "control": best(own or controls),
+        "alone": best(alone),
+    }
+
+
+def recommendation_of(
+    folder: Path, found: Comparison, figures: Mapping[str, StrategyFigures] | None = None
+) -> Recommendation:
+    """Return the recommendation for one study.
+
+    Args:
+        folder: Folder of the study.
+        found: Its results.
+        figures: Figures of all strategies, if they have been computed already.
+    """
     metric, margin = common_metric(found.outcomes), margin_of(found)
     study = found.folders[0].read_study()
-    tested = {name: one for name, one in figures_of(found, metric).items() if one.test}
-
-    def best(kind: Callable[[str, StrategyFigures], bool]) -> StrategyFigures | None:
-        """Return the strategy of a kind with the best validation value, since the test is for judging."""
-        own = [one for name, one in tested.items() if kind(name, one)]
-        return max(own, key=lambda one: metric.score(_mean(one.validation)), default=None)
-
-    alone = best(lambda name, _: _is(study, name, "needs_teacher", False))
-    control = best(lambda name, _: _is(study, name, "control", "luck"))
-    others = {
-        name for name in tested if not (_is(study, name, "needs_teacher", False) or _is(study, name, "control", "luck"))
-    }
-    single = best(lambda name, one: name in others and trials_of(one) == 1)
-    search = best(lambda name, one: name in others and trials_of(one) > 1)
+    tested = {name: one for name, one in (figures or figures_of(found, metric)).items() if one.test}
+    roles = _roles(study, tested, metric)
+    single, search, control, alone = (roles[role] for role in ("single", "search", "control", "alone"))
     pairs = [(search, single), (control, single), (search, control), (single, alone), (search, alone)]
     judged = iter(
         with_verdicts([compared(one, other, metric, margin) for one, other in pairs if one and other], metric, margin)
@@ -137,12 +150,19 @@ def _recommended(folder: Path, found: Comparison) -> Recommendation:
     if teacher_gain and (teacher_gain.verdict in ("worse", "equivalent") or teacher_gain.within_margin):
         advice, chosen = "no teacher", alone
     chosen = chosen or alone or control
+    at_chance = all_at_chance(found)
+    if at_chance:
+        advice, chosen = "open", None
+    common = [one.difference.n for one in (gain, control_gain, over, teacher_gain) if one and one.difference]
     return Recommendation(
         study=study.name,
         folder=str(folder),
         metric=metric.name,
         margin=margin,
         repeats=study.repeats,
+        tested_repeats=min(common, default=len(chosen.test) if chosen else 0),
+        vary=study.vary,
+        at_chance=at_chance,
         advice=advice,
         use=chosen.result.strategy if chosen else None,
         single=_candidate(single),
@@ -153,7 +173,7 @@ def _recommended(folder: Path, found: Comparison) -> Recommendation:
         control_gain=control_gain,
         search_over_control=over,
         teacher_gain=teacher_gain,
-        missing=tuple(_missing(study, folder, found, [single, search, control, alone])),
+        missing=() if at_chance else tuple(missing_evidence(study, found, roles, (gain, over, teacher_gain))),
     )
 
 
@@ -165,11 +185,6 @@ def _advice(gain: BaselineComparison | None, over: BaselineComparison | None) ->
         return "one training"
     by_luck = over is not None and (over.verdict in ("worse", "equivalent") or over.within_margin)
     return "one training" if by_luck else "search"
-
-
-def _is(study: Study, label: str, fact: str, value: object) -> bool:
-    """Return whether the strategy that a label refers to has a fact."""
-    return bool(STRATEGIES.facts_of(study.labelled(label)[0]).get(fact) == value)
 
 
 def trials_of(one: StrategyFigures) -> int:
@@ -186,47 +201,3 @@ def _candidate(one: StrategyFigures | None) -> ComparedStrategy | None:
 
 def _mean(values: dict[int, float]) -> float:
     return sum(values.values()) / len(values) if values else float("-inf")
-
-
-def _missing(
-    study: Study, folder: Path, found: Comparison, known: Sequence[StrategyFigures | None]
-) -> list[MissingEvidence]:
-    """Return what an answer lacks, with the commands that add it.
-
-    Args:
-        study: The study.
-        folder: Its folder.
-        found: Its results.
-        known: The strategy of one training, the search, the restarts and the student alone.
-    """
-    kinds: list[tuple[str, str, Callable[[str], bool]]] = [
-        ("a strategy of one training", "fixed", lambda label: _is(study, label, "restartable", True)),
-        ("a search", "grid", lambda label: study.labelled(label)[0] == "grid"),
-        (
-            "restarts of one training, which show how much of a search's gain is luck",
-            "best-of",
-            lambda label: _is(study, label, "control", "luck"),
-        ),
-        ("the student without a teacher", "none", lambda label: _is(study, label, "needs_teacher", False)),
-    ]
-    missing = [
-        MissingEvidence(what, _command(study, folder, next(filter(fits, study.strategies), usual)))
-        for one, (what, usual, fits) in zip(known, kinds, strict=True)
-        if one is None
-    ]
-    for outcome in found.outcomes:
-        if outcome.status != "completed":
-            command = f"kdtune resume {shlex.quote(str(folder))}"
-            missing.append(MissingEvidence(f"the rest of {outcome.strategy}, which is {outcome.status}", command))
-    if smallest_sign_flip_p(study.repeats) > ALPHA:
-        what = f"repeats: {study.repeats} cannot establish a difference in an exact test, 6 can"
-        missing.append(MissingEvidence(what, None))
-    if any(outcome.cost.charged_kwh is None for outcome in found.outcomes):
-        missing.append(MissingEvidence("the energy of a strategy, which was not measured", None))
-    return missing
-
-
-def _command(study: Study, folder: Path, label: str) -> str:
-    """Return the command that runs a strategy of a study beside its others."""
-    place = shlex.quote(str(folder.parent))
-    return f"kdtune study {study.name} -s {shlex.quote(label)} --repeats {study.repeats} --out {place}"

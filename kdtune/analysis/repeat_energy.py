@@ -1,7 +1,7 @@
 """Energy of each repeat of a strategy, and ratios of two strategies' energies with intervals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kdtune.analysis.green_index import EnergyKey
@@ -40,12 +40,26 @@ def energy_of_repeats(folder: StrategyFolder, result: StrategyResult, key: Energ
         result: Its result.
         key: Which energy: as run, or for training only.
     """
+    return energies_of_repeats(folder, result, [key])[0]
+
+
+def energies_of_repeats(
+    folder: StrategyFolder, result: StrategyResult, keys: Sequence[EnergyKey]
+) -> list[RepeatEnergy | None]:
+    """Return several energies of each repeat, for which the ledgers are read once; see :func:`energy_of_repeats`."""
+    if all(getattr(result.cost, key) is None for key in keys):
+        return [None for _ in keys]
+    account, log = account_of_nodes(read_folder(folder.ledger)), TrialLog.read(folder.trials)
+    own = own_energy_of_repeats(folder.read_study(), log, account)
+    return [_with_common(own, result, key) for key in keys]
+
+
+def _with_common(own: Sequence[int], result: StrategyResult, key: EnergyKey) -> RepeatEnergy | None:
+    """Divide what the repeats have in common between them, and return their energies."""
     cost = result.cost
     charged_kwh: float | None = getattr(cost, key)
     if charged_kwh is None:
         return None
-    study = folder.read_study()
-    own = own_energy_of_repeats(study, TrialLog.read(folder.trials), account_of_nodes(read_folder(folder.ledger)))
     total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
     common = max(0.0, total - sum(own))
     by_seed = {

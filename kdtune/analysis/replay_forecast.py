@@ -13,7 +13,6 @@ from kdtune.catalog.builtin import STRATEGIES, is_all_built_in
 from kdtune.errors import Fault, ResultsError, SpecError
 from kdtune.execution.replay.recorded_trials import PointKey, key_of
 from kdtune.execution.replay.replay_executor import ReplayedTrial, ReplayExecutor
-from kdtune.results.trial import best
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
@@ -29,19 +28,19 @@ class BudgetPoint:
     """The expected outcome of a search that may train so often. Searches that end earlier count as they ended.
 
     Attributes:
-        trials: Largest number of trainings.
+        trials: Largest number of trainings; one that stops early and goes on later counts again.
         training_kwh: Energy of the trainings, PUE included, without start-up; None if it was not metered.
-        validation: Validation value of the chosen point, which is optimistic.
+        validation: Validation value of the chosen point, which is optimistic; None before any replay has a model.
         elsewhere: Validation value at the chosen point in the other repeats, which is not; None with one repeat.
-        regret: By how much the validation value is worse than the best of the grid in the same repeat.
+        regret: By how much the validation value is worse than the best of the grid in the same repeat; None likewise.
         found_best: Probability of having found the point that the grid chooses.
     """
 
     trials: int
     training_kwh: float | None
-    validation: float
+    validation: float | None
     elsewhere: float | None
-    regret: float
+    regret: float | None
     found_best: float
 
 
@@ -157,7 +156,7 @@ def _really_chosen(recording: GridRecording, study: Study, label: str) -> dict[i
     if folder is None or folder.read_study().labelled(label) != study.labelled(label):
         return {}
     log = TrialLog.read(folder.trials)
-    chosen = {seed: best(log.of_repeat(repeat)) for repeat, seed in enumerate(study.seeds()) if repeat in log.planned}
+    chosen = {seed: log.chosen(repeat) for repeat, seed in enumerate(study.seeds()) if repeat in log.planned}
     return {seed: key_of(trial.point) for seed, trial in chosen.items() if trial is not None}
 
 
@@ -211,19 +210,18 @@ class _Sums:
         scores = {one: score for one in count if (score := self._score(*one)) is not None}
         elsewhere = {one: value for one in scores if (value := recording.elsewhere[one[0]].get(one[1])) is not None}
         known = [uj for uj in energies if uj is not None]
-        mean_score = _weighted(scores, count)
+        regrets = {one: recording.best_score[one[0]] - score for one, score in scores.items()}
         return BudgetPoint(
             trials=trials,
             training_kwh=recording.carbon.kwh(statistics.fmean(known)) if len(known) == len(energies) else None,
-            validation=recording.metric.score(mean_score),
+            validation=recording.metric.score(_weighted(scores, count)) if scores else None,
             elsewhere=recording.metric.score(_weighted(elsewhere, count)) if elsewhere else None,
-            regret=_weighted({one: recording.best_score[one[0]] - score for one, score in scores.items()}, count),
+            regret=_weighted(regrets, count) if regrets else None,
             found_best=sum(times for (place, key), times in count.items() if key == recording.best[place])
             / count.total(),
         )
 
 
 def _weighted(values: Mapping[tuple[int, PointKey], float], count: Mapping[tuple[int, PointKey], int]) -> float:
-    """Return the mean of values, each as often as it occurred."""
-    total = sum(count[one] for one in values)
-    return sum(value * count[one] for one, value in values.items()) / total if total else float("nan")
+    """Return the mean of at least one value, each as often as it occurred."""
+    return sum(value * count[one] for one, value in values.items()) / sum(count[one] for one in values)

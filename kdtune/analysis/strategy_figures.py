@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kdtune.analysis.comparison import Comparison
 from kdtune.analysis.difference_verdicts import BaselineComparison, paired_comparison
 from kdtune.analysis.image_noise import correct_by_seed, image_error
-from kdtune.analysis.repeat_energy import RepeatEnergy, energy_of_repeats, energy_ratio
+from kdtune.analysis.repeat_energy import RepeatEnergy, energies_of_repeats, energy_ratio
 from kdtune.analysis.verdicts import paired
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.folder import StrategyFolder
@@ -66,13 +66,14 @@ def _figures(result: StrategyResult, folder: StrategyFolder, metric: Metric) -> 
         for repeat in result.repeats
         if repeat.seed in tested and (known := value(repeat, "val")) is not None
     }
+    charged, training = energies_of_repeats(folder, result, ["charged_kwh", "training_kwh"])
     return StrategyFigures(
         result,
         tested,
         validation,
         1 / max(1, folder.workload().test_images),
-        energy_of_repeats(folder, result, "charged_kwh"),
-        energy_of_repeats(folder, result, "training_kwh"),
+        charged,
+        training,
         correct_by_seed(folder) if metric.name == ACCURACY else {},
     )
 

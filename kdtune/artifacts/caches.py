@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
+from kdtune.artifacts.shared_synthesis import SharedSynthesis
 from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.errors import KdtuneError
 from kdtune.storage.files import unused
@@ -18,7 +19,7 @@ from kdtune.storage.paths import cache_dir
 #: results contain copies. A teacher that a user gave has to be given again after it was removed.
 KINDS = {
     "decoded": "data sets as arrays",
-    **{artifact.kind: artifact.contents for artifact in (SharedTeacher, SharedLogits, SharedCode)},
+    **{artifact.kind: artifact.contents for artifact in (SharedTeacher, SharedSynthesis, SharedLogits, SharedCode)},
     "numerics": "which precision and memory layout is fastest here",
     "inspections": "sizes and measurements of studies from before they ran",
     "verified": "which data files passed their checks",

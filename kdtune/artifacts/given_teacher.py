@@ -68,8 +68,14 @@ def with_given_teacher(study: Study, file: Path) -> Study:
     Remarks about the choice of weights are issued as :class:`~kdtune.errors.Remark` warnings.
 
     Raises:
-        UsageError: The file cannot be read, or contains no weights of this teacher for this data set.
+        UsageError: The file cannot be read, or contains no weights of this teacher for this data set; or the study
+            trains another teacher for each repeat.
     """
+    if "teacher" in study.vary:
+        raise UsageError(
+            f"--teacher {file}: the study varies the teacher between repeats, so it has to train them; leave --teacher "
+            'out, or remove "teacher" from vary'
+        )
     given = read_given(file, study, f"--teacher {file}")
     for remark in given.remarks:
         warnings.warn(Remark(f"--teacher {file}: {remark}"), stacklevel=2)

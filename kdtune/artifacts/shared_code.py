@@ -27,6 +27,25 @@ def code_found(context: "TrainingContext", recipe: "Recipe") -> Iterator[None]:
         yield
 
 
+def compile_networks(context: "TrainingContext", code: CompiledCode, recipe: "Recipe") -> None:
+    """Generate the code for a study's trainings by taking the first steps of a training that is then discarded.
+
+    Call it in a process that has not compiled anything yet, since code that is in memory is not written again.
+
+    Args:
+        context: The study's training context.
+        code: Folder of the code.
+        recipe: Recipe of the training; a teacher that it needs runs in every step.
+
+    Raises:
+        CompileError: There is no compiler, or it fails.
+    """
+    code.use()
+    # The code does not depend on the teacher's weights.
+    teacher = context.untrained_teacher_logits() if recipe.needs_teacher else None
+    context.training(recipe, 0, teacher).warm_up()
+
+
 @dataclass(frozen=True)
 class SharedCode(Artifact):
     """The code of a study's networks.
@@ -65,7 +84,7 @@ class SharedCode(Artifact):
     def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
         """Generate the code. Its energy is orchestration, like everything that a worker does before its first trial."""
         recipe = representative_recipe(context.study, with_teacher=self.asks_teacher)
-        context.compile_networks(self._code, recipe)
+        compile_networks(context, self._code, recipe)
 
     def finish(self) -> None:
         """Mark the code as complete."""

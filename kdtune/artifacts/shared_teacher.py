@@ -23,8 +23,9 @@ class SharedTeacher(Artifact):
 
     Attributes:
         folder: Folder in the cache.
-        study: Study that uses the teacher.
+        study: Study that uses the teacher, with its split and its seed.
         workload: Sizes of networks and data, from which FLOPs are computed.
+        repeat_seed: Seed of the repeat whose teacher it is; None if all repeats share it.
     """
 
     kind: ClassVar[str] = "teachers"
@@ -34,6 +35,7 @@ class SharedTeacher(Artifact):
     folder: Path
     study: Study
     workload: Workload
+    repeat_seed: int | None = None
 
     @property
     def _epochs(self) -> Journal[dict[str, Any]]:
@@ -45,10 +47,11 @@ class SharedTeacher(Artifact):
 
     def announcement(self) -> str:
         """Return the message for the user."""
+        whose = "" if self.repeat_seed is None else f", for the repeat with seed {self.repeat_seed}"
         if self.study.teacher_weights:
-            return f"evaluating the given teacher, {self.study.teacher}"
+            return f"evaluating the given teacher, {self.study.teacher}{whose}"
         again = " again, since the cached one is incomplete or damaged" if (self.folder / "teacher.pt").exists() else ""
-        return f"training the teacher, {self.study.teacher}{again}"
+        return f"training the teacher, {self.study.teacher}{whose}{again}"
 
     def begin(self) -> None:
         """Delete the record of epochs of an earlier training that cannot be continued."""
@@ -57,7 +60,7 @@ class SharedTeacher(Artifact):
 
     def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
         """Train the teacher and append each epoch to ``epochs.jsonl``, or evaluate it if its weights were given."""
-        _ = context.splits
+        _ = context.teacher_splits
         if self.study.teacher_weights:
             _ = context.teacher
             with charge("teacher", "evaluation"):

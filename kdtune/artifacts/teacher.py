@@ -17,7 +17,7 @@ from kdtune.artifacts.given_teacher import identity_of, kept_weights
 from kdtune.artifacts.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
 from kdtune.artifacts.weight_checks import largest_weight
 from kdtune.catalog.metric import ACCURACY
-from kdtune.data.batches import Splits
+from kdtune.data.batches import ImageSet, Splits
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import teacher_draws, teacher_key
@@ -107,7 +107,8 @@ def train_teacher(
         torch.save(distiller.model.state_dict(), file)
     last = distiller.last_metrics()
     known: dict[str, Any] = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
-    known |= {"weights_sha256": sha256_of(folder / WEIGHTS), **_objective(last.val_objective)}
+    known |= {"weights_sha256": sha256_of(folder / WEIGHTS)}
+    known |= _objective(last.val_objective) | _normalisation(splits.train)
     _write_record(folder, study, known, task.test_metrics(tested.predictions, splits.test))
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
@@ -140,11 +141,17 @@ def measure_teacher(
     if task.objective.name != ACCURACY:
         known |= _objective(validation.metrics[task.objective.name])
     known |= task.teacher_facts([(validation, splits.validation), (tested, splits.test)])
+    known |= _normalisation(splits.train)
     _write_record(folder, study, known, task.test_metrics(tested.predictions, splits.test))
 
 
 def _objective(value: float | None) -> dict[str, float]:
     return {} if value is None else {"val_objective": value}
+
+
+def _normalisation(images: ImageSet) -> dict[str, Any]:
+    """Return mean and deviation of a teacher's images, without which the teacher cannot be used elsewhere."""
+    return {"mean": images.mean.flatten().tolist(), "std": images.std.flatten().tolist()}
 
 
 def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:

@@ -40,6 +40,8 @@ class TeacherRecord:
         reordered_accuracy: Accuracy under the best permutation of the classes.
         val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
         chance_objective: The same on validation and test images together, of predictions that know nothing of them.
+        mean: Mean by which its images are normalised, for each channel, with pixels from 0 to 1.
+        std: Standard deviation, like ``mean``.
     """
 
     model: str
@@ -54,6 +56,8 @@ class TeacherRecord:
     reordered_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     val_objective: Value | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     chance_objective: Value | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    mean: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    std: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -5,28 +5,24 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Generic
 
 import torch
-from typing_extensions import TypeVar
 
 from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
+from kdtune.artifacts.student_data import store_of, student_splits
+from kdtune.artifacts.study_networks import S, StudyNetworks
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.catalog.builtin import MODELS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.data.sources import load_arrays
-from kdtune.energy.flops import Workload
-from kdtune.energy.operation_counts import count_operations
-from kdtune.specs.component import Component
-from kdtune.specs.split_sizes import batch_sizes, folds_last_image
-from kdtune.specs.study import Setting, Study
+from kdtune.data.sources import load_arrays, load_test_part
+from kdtune.specs.split_sizes import batch_sizes, folds_last_image, held_out_images, used_images
+from kdtune.specs.study import Setting
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use
-from kdtune.storage.paths import data_dir
+from kdtune.storage.paths import DataDir, data_dir
 from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
@@ -36,11 +32,8 @@ from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
-#: A whole study, or the resolved setting that several trainings share.
-S = TypeVar("S", bound=Setting, default=Study)
 
-
-class TrainingContext(Generic[S]):
+class TrainingContext(StudyNetworks[S]):
     """Loads data and networks once and keeps them, so that a reused worker starts its next trial in milliseconds."""
 
     def __init__(self, study: S, device: torch.device, threads: int, data: str | None = None) -> None:
@@ -74,21 +67,57 @@ class TrainingContext(Generic[S]):
         other.arrays, other.splits = self.arrays, self.splits
         return other
 
+    def of_repeat(self, study: S) -> "TrainingContext[S]":
+        """Return a training context for a repeat of the study, with its split of the same data.
+
+        Args:
+            study: The study as the repeat trains it.
+        """
+        if study.setting == self.study.setting:
+            return self
+        other = TrainingContext(study, self.device, self.threads, self._data)
+        other.arrays = self.arrays
+        return other
+
     @cached_property
     def arrays(self) -> Arrays:
-        """The data as stored on the disk."""
-        place = data_dir(self._data, "the study's data folder")
-        return load_arrays(self.study, place)
+        """The data as stored on the disk; without training images if the study does not read them."""
+        load = load_test_part if self.study.is_data_free else load_arrays
+        return load(self.study, self._data_dir)
+
+    @property
+    def _data_dir(self) -> DataDir:
+        return data_dir(self._data, "the study's data folder")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.arrays.train_images.shape[1:]
+        return channels, height, width
 
     @cached_property
     def splits(self) -> Splits:
-        """The data, split and moved to the device."""
-        return self.task.splits(self.arrays, self.study, self.device)
+        """The parts on which students are trained, selected and tested, on the device."""
+        return student_splits(self) if self.study.synthesis else self.teacher_splits
+
+    @cached_property
+    def teacher_splits(self) -> Splits:
+        """The parts of the data set, on which the teacher is trained and evaluated, on the device."""
+        arrays = load_arrays(self.study, self._data_dir) if self.arrays.unopened_images else self.arrays
+        return self.task.splits(arrays, self.study, self.device)
 
     @property
     def teacher_folder(self) -> Path:
-        """The folder of the study's teacher, which need not exist yet."""
-        study, images = self.study, len(self.splits.train)
+        """The folder of the study's teacher, which need not exist yet; that of the first repeat if repeats vary."""
+        return self._teacher_folder_of(self.study)
+
+    def teacher_folder_of(self, seed: int) -> Path:
+        """Return the folder of the teacher of the repeat with a seed, which need not exist yet."""
+        return self._teacher_folder_of(self.study.of_repeat(seed))
+
+    def _teacher_folder_of(self, study: Setting) -> Path:
+        used = used_images(self.arrays.training_images, study.data.train_limit)
+        images = used - held_out_images(used, study.validation)
         folds = folds_last_image(images, study.teacher_training.batch_size)
         return teacher_folder(study, self.threads, self.device, self.arrays.fingerprint, folds=folds)
 
@@ -111,7 +140,7 @@ class TrainingContext(Generic[S]):
                 train_teacher(
                     self.study,
                     self.task,
-                    self.splits,
+                    self.teacher_splits,
                     self.device,
                     folder,
                     on_epoch,
@@ -122,7 +151,7 @@ class TrainingContext(Generic[S]):
 
     def measure_teacher(self, folder: Path) -> None:
         """Evaluate the given teacher; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
-        measure_teacher(self.teacher, self.study, self.task, self.splits, folder, self.arithmetic)
+        measure_teacher(self.teacher, self.study, self.task, self.teacher_splits, folder, self.arithmetic)
 
     def distiller(self, recipe: Recipe, seed: int) -> Distiller:
         """Return a training of the student, with the study's teacher if the recipe needs one."""
@@ -155,7 +184,8 @@ class TrainingContext(Generic[S]):
 
     def logit_store(self, seed: int) -> LogitStore:
         """Return the store of the teacher's logits for a repeat, which need not exist yet."""
-        return self._repeat_logits.store(seed, self.teacher_folder.name)
+        images = store_of(self).folder if self.study.synthesis else self.teacher_folder_of(seed)
+        return self._repeat_logits.store(seed, images.name)
 
     def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
         """Compute and store the teacher's logits for the given epochs of a repeat.
@@ -189,7 +219,7 @@ class TrainingContext(Generic[S]):
         return CodeDependencies(
             student=study.student,
             teacher=study.teacher if asks_teacher else None,
-            image_shape=self.splits.train.images.shape[1:],
+            image_shape=self.image_shape,
             classes=self.task.output_size,
             batch_size=study.training.batch_size,
             numerics=study.numerics.resolved(),
@@ -197,23 +227,6 @@ class TrainingContext(Generic[S]):
             device=device_name(self.device),
             torch_version=str(torch.__version__),
         ).compilation
-
-    def compile_networks(self, compilation: CompiledCode, recipe: Recipe) -> None:
-        """Generate the code for the study's trainings by taking the first steps of a training that is then discarded.
-
-        Call it in a process that has not compiled anything yet, since code that is in memory is not written again.
-
-        Args:
-            compilation: Folder of the code.
-            recipe: Recipe of the training; a teacher that it needs runs in every step.
-
-        Raises:
-            CompileError: There is no compiler, or it fails.
-        """
-        compilation.use()
-        # The code does not depend on the teacher's weights.
-        teacher = self.untrained_teacher_logits() if recipe.needs_teacher else None
-        self.training(recipe, 0, teacher).warm_up()
 
     def find_code(self, recipe: Recipe) -> None:
         """Make the compiler use the cached code for a training, if it is complete; otherwise it compiles again.
@@ -223,10 +236,11 @@ class TrainingContext(Generic[S]):
         if self.compiler:
             compilation = self.compilation(asks_teacher=recipe.needs_teacher and self.study.teacher_logits != "replay")
             if compilation.is_made():
-                self._use(compilation.folder)
+                self.keep(compilation.folder)
                 compilation.look_up()
 
-    def _use(self, folder: Path) -> None:
+    def keep(self, folder: Path) -> None:
+        """Protect a folder of the cache from removal as long as this object exists."""
         if folder not in self._used:
             self._used[folder] = ExitStack()
             self._used[folder].enter_context(in_use(folder))
@@ -235,7 +249,7 @@ class TrainingContext(Generic[S]):
         if self.study.teacher_logits != "replay":
             return self._live_teacher
         store = self.logit_store(seed)
-        self._use(store.folder)
+        self.keep(store.folder)
         if store.missing_epochs():  # deleted meanwhile, or a worker of a pipeline without kdtune
             with exclusive_lock(store.folder):
                 for _ in range(FILLINGS):
@@ -259,42 +273,3 @@ class TrainingContext(Generic[S]):
             return self._asking(self.untrained_teacher(), "untrained teacher")
         rows = torch.zeros(len(self.splits.train), self.task.output_size, dtype=torch.float16, device=self.device)
         return ReplayedTeacher(lambda epoch: rows, self.device)
-
-    def untrained_student(self) -> torch.nn.Module:
-        """Return an untrained student."""
-        return self._untrained(self.study.student)
-
-    def untrained_teacher(self) -> torch.nn.Module:
-        """Return an untrained, frozen network of the teacher's architecture, which is as fast as the real teacher."""
-        return self._frozen(self.study.teacher, self._untrained(self.study.teacher))
-
-    def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """Return the student with the given weights, frozen."""
-        model = self.untrained_student()
-        model.load_state_dict(weights)
-        return self._frozen(self.study.student, model)
-
-    def workload(self) -> Workload:
-        """Return the sizes of the study's networks and data, from which FLOPs are computed.
-
-        Raises:
-            UsageError: The operations of a network cannot be counted.
-        """
-        return Workload(
-            teacher_macs=self._macs(self.study.teacher),
-            student_macs=self._macs(self.study.student),
-            train_images=len(self.splits.train),
-            val_images=len(self.splits.validation),
-            test_images=len(self.splits.test),
-        )
-
-    def _macs(self, network: Component) -> int:
-        channels, height, width = self.splits.train.images.shape[1:]
-        return count_operations(self._untrained(network), channels, height, width, str(network)).macs
-
-    def _untrained(self, network: Component) -> torch.nn.Module:
-        model = self.task.network(network, self.splits.train.images.shape[1:])
-        return self.arithmetic.place(model, built_in=network.name in MODELS)
-
-    def _frozen(self, network: Component, model: torch.nn.Module) -> torch.nn.Module:
-        return self.arithmetic.freeze(model, built_in=network.name in MODELS)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdtune.catalog.builtin_data import DATASETS as DATASETS
+from kdtune.catalog.builtin_losses import LOSSES, is_method
+from kdtune.catalog.builtin_losses import WITHOUT_TEACHER as WITHOUT_TEACHER
 from kdtune.catalog.builtin_models import DEFAULT_TASK as DEFAULT_TASK
 from kdtune.catalog.builtin_models import MODELS as MODELS
 from kdtune.catalog.builtin_models import models_of as models_of
@@ -12,18 +14,21 @@ from kdtune.catalog.metric import ACCURACY, Metric
 
 #: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another; and
 #: ``options``, where the model of its options is, which imports no torch; without it, the task has no options.
+#: Facts: ``objectives``, see :func:`objectives_of`; ``hub_task``, what Hugging Face calls the task; ``options``.
 TASKS = Catalog("task", "kdtune.tasks")
 TASKS.add(
     "classification",
     "kdtune.tasks.classification.task:Classification",
     "one class for each image",
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
+    hub_task="image-classification",
 )
 TASKS.add(
     "detection",
     "kdtune.tasks.detection.task:Detection",
     "the objects in each image, with classes and boxes",
     objectives=(Metric("map"), Metric("map_area")),
+    hub_task="object-detection",
     options="kdtune.tasks.detection.options:Options",
 )
 
@@ -33,106 +38,6 @@ def objectives_of(task: str) -> tuple[Metric, ...]:
     found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
     return found
 
-
-#: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
-#: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
-#: is a weight of 1 on distillation and none on the labels. Methods of their own are classes (see
-#: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what;
-#: ``default_tau``, unless they have no tau; ``has_phases``, True where a training has phases; and ``dynamic``, as for
-#: temperatures. Methods with weights of their own have no ``default_alpha``.
-LOSSES = Catalog("loss", "kdtune.losses")
-LOSSES.add(
-    "hkd",
-    "kdtune.methods.losses:hkd",
-    "Hinton's distillation: alpha tau^2 KL + (1 - alpha) CE",
-    needs_teacher=True,
-    default_alpha=0.95,
-)
-LOSSES.add(
-    "cmc",
-    "kdtune.methods.losses:cmc",
-    "mean squared difference of the logits, each divided by tau",
-    needs_teacher=True,
-    default_alpha=1.0,
-)
-LOSSES.add(
-    "dml",
-    "kdtune.methods.losses:dml",
-    "KL of the softened outputs without the tau^2 weight",
-    needs_teacher=True,
-    default_alpha=1.0,
-)
-LOSSES.add(
-    "ce",
-    "kdtune.methods.losses:ce",
-    "cross-entropy with the labels alone, no teacher",
-    needs_teacher=False,
-    default_alpha=0.0,
-)
-
-LOSSES.add(
-    "standardized",
-    "kdtune.methods.standardized:Standardized",
-    "logit standardisation: 9 tau^2 KL of logits with deviation 1, and 0.1 CE (CVPR 2024)",
-    needs_teacher=True,
-    default_tau=2,
-    hidden_tuning="tau 2 or 3 and weight 9 or 1, chosen per pair of networks; the authors' code has no validation part",
-)
-LOSSES.add(
-    "multi",
-    "kdtune.methods.multi:MultiTemperature",
-    "mean of tau^2 KL over several multiples of tau (from MLKD, CVPR 2023)",
-    needs_teacher=True,
-    default_alpha=0.9,
-    default_tau=4,
-    hidden_tuning="the set {2, 3, 4, 5, 6}, of the authors' code for CIFAR-100, which has no validation part",
-)
-LOSSES.add(
-    "dtkd",
-    "kdtune.methods.dtkd:DynamicTemperature",
-    "KL at a pair of temperatures for each image and at tau, after a ramp, and CE (arXiv 2404.12711)",
-    needs_teacher=True,
-    dynamic=True,
-    default_tau=4,
-    hidden_tuning="tau 4, three weights and the ramp of the authors' code for CIFAR-100, which has no validation part",
-)
-LOSSES.add(
-    "ttm",
-    "kdtune.methods.ttm:Ttm",
-    "KL of the student's plain outputs from the teacher's softened ones, and CE (ICLR 2024)",
-    needs_teacher=True,
-    default_tau=10,
-    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
-)
-LOSSES.add(
-    "wttm",
-    "kdtune.methods.ttm:Wttm",
-    "as ttm, each image weighted by the sum of the powers of the teacher's outputs (ICLR 2024)",
-    needs_teacher=True,
-    default_tau=5,
-    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
-)
-LOSSES.add(
-    "ea",
-    "kdtune.methods.ea:EntropyAdaptive",
-    "tau^2 KL, each image weighted by the entropies of teacher and student (arXiv 2311.13621)",
-    needs_teacher=True,
-    default_alpha=0.9,
-    default_tau=4,
-    hidden_tuning="temperature 3 of the entropies and their bound; the authors' code has no validation part",
-)
-LOSSES.add(
-    "annealing",
-    "kdtune.methods.annealing:Annealing",
-    "regression onto the teacher's annealed logits, then CE from the best weights (EACL 2021)",
-    needs_teacher=True,
-    dynamic=True,
-    has_phases=True,
-    hidden_tuning="10 levels and the lengths of both phases, chosen per data set",
-)
-
-#: The loss of a network that is trained without a teacher, such as the teacher itself.
-WITHOUT_TEACHER = "ce"
 
 #: Facts: ``hidden_tuning``, what the authors of a method picked, and on what; ``shown_as``, what tables show in place
 #: of a single tau; ``dynamic``, True for a method that moves tau during a training or from image to image by a rule of
@@ -205,7 +110,7 @@ TEMPERATURES.add(
     "kdtune.temperature.meta:Meta",
     "a tau for each network, by meta-gradients on held-out training images (arXiv 2202.07940)",
     dynamic=True,
-    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; the defaults are of kdtune",
+    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; beta 1 was chosen here",
     shown_as="learned",
 )
 
@@ -222,6 +127,12 @@ STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
 STRATEGIES.add("optuna", "kdtune.strategies.optuna:Optuna", "Optuna's TPE, in rounds of a frozen size")
+STRATEGIES.add("asha", "kdtune.strategies.asha:Asha", "successive halving: all points briefly, the best to the end")
+STRATEGIES.add(
+    "successive-halving",
+    "kdtune.strategies.successive_halving:SuccessiveHalving",
+    "all points once, the best of them several times; the best mean wins",
+)
 STRATEGIES.add(
     "stochastic",
     "kdtune.strategies.stochastic:Stochastic",
@@ -229,16 +140,10 @@ STRATEGIES.add(
     restartable=True,
 )
 STRATEGIES.add(
-    "fixed",
-    "kdtune.strategies.fixed:Fixed",
-    "no search: one training at tau 4, a customary value",
-    restartable=True,
+    "fixed", "kdtune.strategies.fixed:Fixed", "no search: one training at tau 4, a customary value", restartable=True
 )
 STRATEGIES.add(
-    "single",
-    "kdtune.strategies.single:Single",
-    "no search: one training under a temperature by name",
-    restartable=True,
+    "single", "kdtune.strategies.single:Single", "no search: one training under a temperature by name", restartable=True
 )
 STRATEGIES.add(
     "best-of",
@@ -253,11 +158,6 @@ STRATEGIES.add(
     needs_teacher=False,
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
-
-
-def is_method(loss: str) -> bool:
-    """Return whether a loss is a built-in method of its own, a class with options that is defined without torch."""
-    return "hidden_tuning" in LOSSES.facts_of(loss)
 
 
 #: Methods that are strategies of one training by their own names: all losses that are methods, and all temperatures,

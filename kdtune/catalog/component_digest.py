@@ -49,7 +49,7 @@ def change_since(before: str, now: str) -> str | None:
         shown = ", and ".join(_both(name, versions.get(name), versions_now.get(name)) for name in others)
         changes.append(f"uses other versions of packages: {shown}")
         remedies.append("install the earlier version" + ("s" if len(others) > 1 else ""))
-    return f"{' and '.join(changes)}; {' and '.join(remedies)}, or begin the study anew with --fresh"
+    return f"{' and '.join(changes)}; {' and '.join(remedies)}, or begin the study anew with 'kdtune study --fresh'"
 
 
 def _parts(text: str) -> tuple[str, dict[str, str]]:

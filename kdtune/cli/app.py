@@ -16,11 +16,13 @@ from kdtune.cli import (
     clean,
     compare,
     doctor,
+    export,
     inference,
     list_command,
     new,
     recommend,
     replay,
+    report,
     resume,
     sensitivity,
     study,
@@ -62,6 +64,8 @@ app.command("new", help=new.HELP, epilog=new.EXAMPLES)(new.new)
 app.command("check", help=check.HELP, epilog=check.EXAMPLES)(check.check)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
 app.command("recommend", help=recommend.HELP, epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command("report", help=report.HELP, epilog=report.EXAMPLES)(report.report)
+app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.export)
 app.command("replay", help=replay.HELP, epilog=replay.EXAMPLES)(replay.replay)
 app.command("sensitivity", help=sensitivity.HELP, epilog=sensitivity.EXAMPLES)(sensitivity.sensitivity)
 app.command("inference", help=inference.HELP, epilog=inference.EXAMPLES)(inference.inference)

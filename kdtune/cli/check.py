@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import DataDir, Json, Teacher
+from kdtune.cli.options import DataDir, Json, Overrides, Teacher
 from kdtune.cli.output import make_console, print_json
 
 HELP = (
@@ -22,9 +22,7 @@ def check(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The study's name or file.", show_default=False)],
     data_dir: DataDir = None,
     teacher: Teacher = None,
-    set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated.")
-    ] = [],  # noqa: B006 - typer only reads it
+    set_: Overrides = [],  # noqa: B006 - typer only reads it
     json: Json = False,
 ) -> None:
     """Check a study."""

@@ -1,12 +1,13 @@
 """``kdtune compare``: the cost table of results folders."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdtune.cli.options import Country, Intensity, Json, Preset, Pue, Region
+from kdtune.cli.option_groups import with_option_groups
+from kdtune.cli.options import CarbonOptions, Json
 from kdtune.cli.output import PIPE_WIDTH, make_console, print_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ HELP = (
 
 EXAMPLES = """Examples:
 \n\n    kdtune compare
-\n\n    kdtune compare results/digits-hkd --baseline fixed --markdown
+\n\n    kdtune compare results/digits-hkd --baseline fixed --wide --markdown
 \n\n    kdtune compare results/a results/b --allow-mismatch --csv costs.csv
 \n\n    kdtune compare results/digits-hkd --country FRA --json
 \n\n    kdtune compare results/digits-hkd --green --green-weight 2
@@ -32,6 +33,54 @@ EXAMPLES = """Examples:
 """
 
 
+@dataclass(frozen=True)
+class TableOptions:
+    """What the tables show."""
+
+    baseline: Annotated[
+        str | None, typer.Option(help="The strategy whose energy counts as 1, by default stochastic.")
+    ] = None
+    allow_mismatch: Annotated[
+        bool, typer.Option("--allow-mismatch", help="Allow results that differ in more than the strategy.")
+    ] = False
+    green: Annotated[bool, typer.Option("--green", help="Add a green index: accuracy minus a weight for energy.")] = (
+        False
+    )
+    green_weight: Annotated[
+        float | None,
+        typer.Option(help="Points of accuracy that the index subtracts for each doubling of energy, by default 1."),
+    ] = None
+    at_kwh: Annotated[
+        float | None,
+        typer.Option(help="Also show what each strategy had found when one model was charged so many kWh."),
+    ] = None
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write totals over all repeats to a CSV file; its column 'models' is the divisor for one model."
+        ),
+    ] = None
+    wide: Annotated[bool, typer.Option("--wide", help="Print all columns of the cost table.")] = False
+
+    @property
+    def wants_green(self) -> bool:
+        """Whether the tables have a green index."""
+        return self.green or self.green_weight is not None
+
+    def given_flags(self) -> list[str]:
+        """Return the flags that were given and that do not apply to the paper's tables."""
+        flags = {
+            "--csv": self.csv,
+            "--green": self.wants_green,
+            "--allow-mismatch": self.allow_mismatch,
+            "--baseline": self.baseline is not None,
+            "--at-kwh": self.at_kwh is not None,
+            "--wide": self.wide,
+        }
+        return [flag for flag, is_given in flags.items() if is_given]
+
+
+@with_option_groups
 def compare(
     folders: Annotated[
         list[Path] | None,
@@ -39,93 +88,68 @@ def compare(
             metavar="[DIR ...]", help="Results folders for one table; by default one table for each study in ./results."
         ),
     ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="The strategy whose energy counts as 1, by default stochastic.")
-    ] = None,
-    allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Allow results that differ in more than the strategy.")
-    ] = False,
-    green: Annotated[
-        bool, typer.Option("--green", help="Add a green index: accuracy minus a weight for energy.")
-    ] = False,
-    green_weight: Annotated[
-        float | None,
-        typer.Option(help="Points of accuracy that the index subtracts for each doubling of energy, by default 1."),
-    ] = None,
-    at_kwh: Annotated[
-        float | None,
-        typer.Option(help="Also show what each strategy had found when one model was charged so many kWh."),
-    ] = None,
+    *,
+    table: TableOptions,
     paper: Annotated[
         bool, typer.Option("--paper", help="Print the paper's tables with the figures of your results beside them.")
     ] = False,
-    csv: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also write totals over all repeats to a CSV file; its column 'models' is the divisor for one model."
-        ),
-    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
-    country: Country = None,
-    region: Region = None,
-    intensity: Intensity = None,
-    pue: Pue = None,
-    preset: Preset = None,
+    carbon: CarbonOptions,
     json: Json = False,
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
     from kdtune.analysis.baseline_comparisons import statistics_of
     from kdtune.analysis.equal_budget import at_budget, check_budget
-    from kdtune.analysis.find_results import studies_here
-    from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
-    from kdtune.catalog.spelling import did_you_mean
-    from kdtune.energy.carbon import carbon_changes
-    from kdtune.errors import Fault, SpecError
+    from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight
+    from kdtune.report.cost_rows import BASELINE
     from kdtune.report.csv_and_markdown import as_csv
-    from kdtune.report.tables import BASELINE
 
-    carbon = carbon_changes(preset, country, region, intensity, pue)
-    weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
-    budget = None if at_kwh is None else check_budget(at_kwh)
-    wants_green = green or green_weight is not None
-
+    changes, base = carbon.changes(), table.baseline or BASELINE
+    weight = check_weight(DEFAULT_WEIGHT if table.green_weight is None else table.green_weight)
+    budget = None if table.at_kwh is None else check_budget(table.at_kwh)
     if paper:
-        flags = {
-            "--csv": csv,
-            "--green": wants_green,
-            "--allow-mismatch": allow_mismatch,
-            "--baseline": baseline is not None,
-            "--at-kwh": at_kwh is not None,
-        }
-        _refuse_with_paper([flag for flag, is_given in flags.items() if is_given])
-        _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
+        _refuse_with_paper(table.given_flags())
+        _beside_the_paper(folders, changes, as_json=json, markdown=markdown)
         return
-    # Named folders share one table; without any, each study has its own table.
-    tables = [folders] if folders else [[study] for study in studies_here()]
-    comparisons = [comparison.compare(places, allow_mismatch=allow_mismatch, carbon=carbon) for places in tables]
-    names = [outcome.strategy for found in comparisons for outcome in found.outcomes]
-    if baseline is not None and baseline not in names:
-        raise SpecError([Fault("--baseline", "", f"no results of {baseline!r}; {did_you_mean(baseline, names)}")])
-    base = baseline or BASELINE
-    if wants_green:
-        comparisons = [replace(found, outcomes=with_green_index(found.outcomes, base, weight)) for found in comparisons]
+    comparisons = _comparisons(folders, table, changes, base, weight)
     outcomes = [outcome for found in comparisons for outcome in found.outcomes]
-    if csv:
-        _write_csv(csv, as_csv(outcomes))
+    if table.csv:
+        _write_csv(table.csv, as_csv(outcomes))
     console = make_console(to_stderr=json)
     tables_of_statistics = [statistics_of(found, base) for found in comparisons]
     budgets = [None if budget is None else at_budget(found, budget) for found in comparisons]
     for place, parts in enumerate(zip(comparisons, tables_of_statistics, budgets, strict=True)):
         if place:
             console.print()
-        _show(console, *parts, base, markdown=markdown)
+        _show(console, *parts, base, wide=table.wide, markdown=markdown)
     if json:
         document = comparison.as_json(outcomes)
         document["statistics"] = [statistics.as_json() for statistics in tables_of_statistics]
         if budget is not None:
             document["at_kwh"] = [one.as_json() for one in budgets if one]
         print_json(document)
+
+
+def _comparisons(
+    folders: list[Path] | None, table: TableOptions, carbon: "WantedCarbon", base: str, weight: float
+) -> "list[Comparison]":
+    """Return one comparison of the named folders, or one of each study if none is named."""
+    from kdtune.analysis import comparison
+    from kdtune.analysis.find_results import studies_here
+    from kdtune.analysis.green_index import with_green_index
+    from kdtune.catalog.spelling import did_you_mean
+    from kdtune.errors import Fault, SpecError
+
+    tables = [folders] if folders else [[study] for study in studies_here()]
+    found = [comparison.compare(places, allow_mismatch=table.allow_mismatch, carbon=carbon) for places in tables]
+    names = [outcome.strategy for one in found for outcome in one.outcomes]
+    if table.baseline is not None and table.baseline not in names:
+        hint = did_you_mean(table.baseline, names)
+        raise SpecError([Fault("--baseline", "", f"no results of {table.baseline!r}; {hint}")])
+    if table.wants_green:
+        return [replace(one, outcomes=with_green_index(one.outcomes, base, weight)) for one in found]
+    return found
 
 
 def _refuse_with_paper(flags: list[str]) -> None:
@@ -153,6 +177,7 @@ def _show(
     budget: "EqualBudget | None",
     baseline: str,
     *,
+    wide: bool,
     markdown: bool,
 ) -> None:
     from kdtune.report.budget_table import budget_markdown, budget_table
@@ -164,11 +189,11 @@ def _show(
     remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.outcomes, found.teacher, baseline), *remarks]
-        parts = [as_markdown(found.outcomes, found.teacher, baseline), markdown_list(lines)]
+        parts = [as_markdown(found.outcomes, found.teacher, baseline, wide=wide), markdown_list(lines)]
         parts += [statistics_markdown(statistics), *([budget_markdown(budget)] if budget else [])]
         console.print("\n\n".join(parts), soft_wrap=True)
     else:
-        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks))
+        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks, wide=wide))
         console.print(statistics_table(statistics))
         if budget:
             console.print(budget_table(budget))

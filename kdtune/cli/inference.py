@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Country, DataDir, Download, Intensity, Json, Preset, Pue, Region
+from kdtune.cli.option_groups import with_option_groups
+from kdtune.cli.options import CarbonOptions, DataDir, Download, Json
 from kdtune.cli.output import make_console, print_json
 
 HELP = (
@@ -20,10 +21,12 @@ EXAMPLES = """Examples:
 """
 
 
+@with_option_groups
 def inference(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR", help="Results folders of studies or of finished strategies.")
     ],
+    *,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 128,
     seconds: Annotated[
         float, typer.Option(help="Least time per network, in whole passes over the test images.")
@@ -35,16 +38,11 @@ def inference(
     ] = None,
     data_dir: DataDir = None,
     download: Download = False,
-    country: Country = None,
-    region: Region = None,
-    intensity: Intensity = None,
-    pue: Pue = None,
-    preset: Preset = None,
+    carbon: CarbonOptions,
     json: Json = False,
 ) -> None:
     """Measure inference."""
     from kdtune.analysis.inference_measurement import measure_inference
-    from kdtune.energy.carbon import carbon_changes
     from kdtune.report.inference_table import inference_tables
 
     console = make_console(to_stderr=json)
@@ -56,7 +54,7 @@ def inference(
         device=device,
         data_dir=data_dir,
         download=download,
-        carbon=carbon_changes(preset, country, region, intensity, pue),
+        carbon=carbon.changes(),
         tell=lambda text: console.print(text, soft_wrap=True),
     )
     console.print(inference_tables(documents))

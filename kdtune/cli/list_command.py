@@ -10,7 +10,7 @@ from kdtune.cli.output import make_console, print_json
 
 HELP = (
     "List what is available, run or cached. The lists are studies, spaces, strategies, temperatures, datasets, models, "
-    "losses, runs and caches; without an argument, the first five are printed."
+    "losses, syntheses, runs and caches; without an argument, the first five are printed."
 )
 
 EXAMPLES = """Examples:
@@ -67,6 +67,9 @@ def _cell(value: object) -> str:
 
     if value is None:
         return NOTHING
+    if isinstance(value, dict) and "ref" in value:  # a component with options
+        options = ", ".join(f"{key}={one}" for key, one in value.items() if key != "ref")
+        return f"{value['ref']}({options})" if options else str(value["ref"])
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return significant(value) if isinstance(value, float) else str(value)

@@ -1,9 +1,14 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from kdtune.energy.carbon import Carbon
 
 Country = Annotated[str | None, typer.Option(help="Country whose electricity is used, as a three-letter ISO code.")]
 Region = Annotated[str | None, typer.Option(help="State or province in the country.")]
@@ -49,3 +54,52 @@ AcceptTeacher = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; everything else goes to standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated.")
+]
+
+
+@dataclass(frozen=True)
+class CarbonOptions:
+    """How energy is converted to CO2."""
+
+    country: Country = None
+    region: Region = None
+    intensity: Intensity = None
+    pue: Pue = None
+    preset: Preset = None
+
+    @property
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.preset, self.country, self.region, self.intensity, self.pue
+
+    def carbon(self) -> "Carbon":
+        """Return the factors of a new study."""
+        from kdtune.energy.carbon import resolve_carbon
+
+        return resolve_carbon(*self._arguments)
+
+    def changes(self) -> "Callable[[Carbon], Carbon]":
+        """Return a function that replaces some of the factors that a strategy was run with."""
+        from kdtune.energy.carbon import carbon_changes
+
+        return carbon_changes(*self._arguments)
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Where and within which limits a study is run or resumed."""
+
+    max_concurrent: MaxConcurrent = None
+    address: Address = None
+    data_dir: DataDir = None
+    download: Download = False
+    teacher: Teacher = None
+    max_kwh: MaxKwh = None
+    max_co2: MaxCo2 = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of the functions of :mod:`kdtune.api`."""
+        arguments = dict(vars(self))
+        arguments["max_co2_g"] = arguments.pop("max_co2")
+        return arguments

@@ -60,7 +60,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     if result.over_budget:
         console.print(f"Stopped: {result.over_budget}.", soft_wrap=True)
     if not result.exit_code:
-        console.print(f"Next: kdtune compare {folder} --markdown", soft_wrap=True, markup=False)
+        console.print(f"Next: kdtune compare {folder} --wide", soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial, for the reason above.")
     elif not result.can_resume:
@@ -75,4 +75,21 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         )
     if as_json:
         print_json(result.as_json())
+    if result.outcomes and not result.interrupted:
+        _write_report(result, console)
     raise typer.Exit(result.exit_code)
+
+
+def _write_report(result: "StudyResult", console: "Console") -> None:
+    """Write the report of a study beside its results. The study's outcome does not depend on it."""
+    from kdtune.errors import KdtuneError
+    from kdtune.report.html.page import REPORT, write_report
+
+    try:
+        write_report(result.folder, result.folder / REPORT)
+    except KdtuneError as error:
+        console.print(f"No report was written: {error}", soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print(f"No report was written. To write it: kdtune report {shlex.quote(str(result.folder))}")
+    else:
+        console.print(f"Report: {result.folder / REPORT}", soft_wrap=True)

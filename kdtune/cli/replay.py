@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Country, Intensity, Json, Preset, Pue, Region
+from kdtune.cli.option_groups import with_option_groups
+from kdtune.cli.options import CarbonOptions, Json, Overrides
 from kdtune.cli.output import make_console, print_json
 
 HELP = (
@@ -20,10 +21,12 @@ EXAMPLES = """Examples:
 """
 
 
+@with_option_groups
 def replay(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR", help="Results folders of studies that ran the strategy grid.")
     ],
+    *,
     strategy: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,23 +41,16 @@ def replay(
             min=1, help="Replays of each strategy; by default 10000, or 200 of strategies that learn from outcomes."
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated.")
-    ] = None,
-    country: Country = None,
-    region: Region = None,
-    intensity: Intensity = None,
-    pue: Pue = None,
-    preset: Preset = None,
+    set_: Overrides = [],  # noqa: B006 - typer only reads it
+    carbon: CarbonOptions,
     json: Json = False,
 ) -> None:
     """Replay searches."""
     from kdtune.analysis.replay_forecast import forecast
-    from kdtune.energy.carbon import carbon_changes
     from kdtune.report.replay_table import replay_table
 
-    carbon = carbon_changes(preset, country, region, intensity, pue)
-    found, remarks = forecast(folders, strategy or (), replays=replays, overrides=set_ or (), carbon=carbon)
+    changes = carbon.changes()
+    found, remarks = forecast(folders, strategy or (), replays=replays, overrides=set_, carbon=changes)
     console = make_console(to_stderr=json)
     console.print(replay_table(found))
     for remark in remarks:

@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import (
-    AcceptTeacher,
-    Address,
-    DataDir,
-    Download,
-    InlineOrNot,
-    Json,
-    MaxCo2,
-    MaxConcurrent,
-    MaxKwh,
-    Quiet,
-    Teacher,
-)
+from kdtune.cli.option_groups import with_option_groups
+from kdtune.cli.options import AcceptTeacher, ExecutionOptions, InlineOrNot, Json, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Continue a study that was stopped. Finished trials are not run again."
@@ -29,18 +18,13 @@ EXAMPLES = """Examples:
 """
 
 
+@with_option_groups
 def resume(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Results folder of the study, or of one of its strategies.")
     ],
-    max_concurrent: MaxConcurrent = None,
-    address: Address = None,
+    run: ExecutionOptions,
     inline: InlineOrNot = None,
-    max_kwh: MaxKwh = None,
-    max_co2: MaxCo2 = None,
-    data_dir: DataDir = None,
-    download: Download = False,
-    teacher: Teacher = None,
     accept_teacher: AcceptTeacher = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -50,17 +34,6 @@ def resume(
     from kdtune.report.live_display import display
 
     console = make_console(to_stderr=json)
-    result = resume_study(
-        folder,
-        max_concurrent=max_concurrent,
-        address=address,
-        inline=inline,
-        data_dir=data_dir,
-        download=download,
-        teacher=teacher,
-        accept_teacher=accept_teacher,
-        max_kwh=max_kwh,
-        max_co2_g=max_co2,
-        watcher=display(make_console(to_stderr=True), quiet=quiet),
-    )
+    watcher = display(make_console(to_stderr=True), quiet=quiet)
+    result = resume_study(folder, **run.as_arguments(), inline=inline, accept_teacher=accept_teacher, watcher=watcher)
     show_outcome(result, console, as_json=json)

@@ -1,28 +1,13 @@
 """``kdtune study``: run strategies of a study."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kdtune.cli.options import (
-    AcceptTeacher,
-    Address,
-    Country,
-    DataDir,
-    Download,
-    Inline,
-    Intensity,
-    Json,
-    MaxCo2,
-    MaxConcurrent,
-    MaxKwh,
-    Preset,
-    Pue,
-    Quiet,
-    Region,
-    Teacher,
-)
+from kdtune.cli.option_groups import with_option_groups
+from kdtune.cli.options import AcceptTeacher, CarbonOptions, ExecutionOptions, Inline, Json, Overrides, Quiet
 from kdtune.cli.output import make_console, show_outcome, show_plan
 
 HELP = (
@@ -41,8 +26,40 @@ EXAMPLES = """Examples:
 """
 
 
+@dataclass(frozen=True)
+class StudyOptions:
+    """What is run, and where its results are kept."""
+
+    repeats: Annotated[int | None, typer.Option(help="Number of repeats of each strategy, with consecutive seeds.")] = (
+        None
+    )
+    seed: Annotated[int | None, typer.Option(help="Seed of the first repeat.")] = None
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the students; milestones and warm-up are scaled in proportion.")
+    ] = None
+    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results")
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move earlier results of these strategies to 'abandoned' and start again.")
+    ] = False
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores per trial.")] = 1.0
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(help="GPU or share of a GPU per trial, at most 1; by default 1 if there is a GPU."),
+    ] = None
+    inline: Inline = False
+    set_: Overrides = field(default_factory=list)
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of the functions of :mod:`kdtune.api`."""
+        arguments = dict(vars(self))
+        arguments["overrides"] = arguments.pop("set_")
+        return arguments
+
+
+@with_option_groups
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The study's name or file.", show_default=False)],
+    *,
     strategy: Annotated[
         list[str],
         typer.Option(
@@ -51,39 +68,10 @@ def study(
             help="A strategy or a label of the study; may be repeated. 'all' runs every strategy that the study lists.",
         ),
     ] = ["all"],  # noqa: B006 - typer only reads it
-    repeats: Annotated[
-        int | None, typer.Option(help="Number of repeats of each strategy, with consecutive seeds.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first repeat.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the students; milestones and warm-up are scaled in proportion.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Move earlier results of these strategies to 'abandoned' and start again.")
-    ] = False,
-    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores per trial.")] = 1.0,
-    gpus_per_trial: Annotated[
-        float | None,
-        typer.Option(help="GPU or share of a GPU per trial, at most 1; by default 1 if there is a GPU."),
-    ] = None,
-    max_concurrent: MaxConcurrent = None,
-    address: Address = None,
-    inline: Inline = False,
-    data_dir: DataDir = None,
-    download: Download = False,
-    teacher: Teacher = None,
+    options: StudyOptions,
+    run: ExecutionOptions,
+    carbon: CarbonOptions,
     accept_teacher: AcceptTeacher = False,
-    set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated.")
-    ] = [],  # noqa: B006
-    max_kwh: MaxKwh = None,
-    max_co2: MaxCo2 = None,
-    country: Country = None,
-    region: Region = None,
-    intensity: Intensity = None,
-    pue: Pue = None,
-    preset: Preset = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its expected cost; train nothing.")
     ] = False,
@@ -92,33 +80,13 @@ def study(
 ) -> None:
     """Run a study."""
     from kdtune.api import plan_study, run_study
-    from kdtune.energy.carbon import resolve_carbon
     from kdtune.report.live_display import display
 
     console = make_console(to_stderr=json)
-    carbon = resolve_carbon(preset, country, region, intensity, pue)
-    options: dict[str, Any] = {
-        "out": out,
-        "repeats": repeats,
-        "seed": seed,
-        "epochs": epochs,
-        "overrides": set_,
-        "fresh": fresh,
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "max_concurrent": max_concurrent,
-        "address": address,
-        "inline": inline,
-        "max_kwh": max_kwh,
-        "max_co2_g": max_co2,
-        "data_dir": data_dir,
-        "download": download,
-        "teacher": teacher,
-        "carbon": carbon,
-    }
+    arguments = {**options.as_arguments(), **run.as_arguments(), "carbon": carbon.carbon()}
     if dry_run:
-        show_plan(plan_study(name, strategy, **options), console, as_json=json)
+        show_plan(plan_study(name, strategy, **arguments), console, as_json=json)
     else:
         watcher = display(make_console(to_stderr=True), quiet=quiet)
-        result = run_study(name, strategy, **options, accept_teacher=accept_teacher, watcher=watcher)
+        result = run_study(name, strategy, **arguments, accept_teacher=accept_teacher, watcher=watcher)
         show_outcome(result, console, as_json=json)

@@ -6,7 +6,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -43,6 +43,7 @@ class Arrays:
         class_names: Names of the labels 0, 1, ...; empty if there are none.
         fingerprint: Identifies the decoded source; empty if its name is sufficient.
         remarks: What a user should know of the source, such as files that were left out; kept with the decoded copy.
+        unopened_images: Number of training images that exist but were not opened, so that ``train_images`` is empty.
     """
 
     train_images: np.ndarray
@@ -52,6 +53,40 @@ class Arrays:
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
     remarks: tuple[str, ...] = ()
+    unopened_images: int = 0
+
+    @property
+    def training_images(self) -> int:
+        """Number of training images, opened or not."""
+        return len(self.train_labels) + self.unopened_images
+
+    def without_training_images(self) -> "Arrays":
+        """Return the same data set with the test part alone."""
+        images, labels = self.train_images[:0], self.train_labels[:0]
+        return replace(self, train_images=images, train_labels=labels, unopened_images=self.training_images)
+
+
+def decoded_test_part(name: str, fingerprint: str = "") -> Arrays | None:
+    """Return the test part from the cache; None if there is no copy of this source. No training image is opened.
+
+    Args:
+        name: Name of the data set.
+        fingerprint: Identifies the source.
+    """
+    folder = _folder(name, fingerprint)
+    try:
+        manifest = verified(parse_json(read_whole(folder / _MANIFEST)))
+        tests = {field: np.lib.format.open_memmap(_file(folder, field), mode="r") for field in _FIELDS[2:]}
+        noted = {field: dict(manifest["arrays"][field]) for field in tests}
+        known = {field: {**one, "crc32": noted[field].get("crc32")} for field, one in _described(folder, tests).items()}
+        if any({"crc32": None, **noted[field]} != one for field, one in known.items()):
+            return None
+        count, *shape = manifest["arrays"]["train_images"]["shape"]
+        nothing, names = (np.empty((0, *shape), np.uint8), np.empty(0, np.int64)), tuple(manifest["class_names"])
+        images, labels = (tests[field] for field in _FIELDS[2:])
+        return Arrays(*nothing, images, labels, names, fingerprint, unopened_images=int(count))
+    except (*NOT_AN_ARRAY, KeyError, TypeError, AttributeError):
+        return None
 
 
 def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> Arrays | None:
@@ -78,7 +113,8 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
         names, remarks = tuple(manifest["class_names"]), tuple(manifest.get("remarks", ()))
         if not all(isinstance(text, str) for text in (*names, *remarks)):
             return None
-        return Arrays(**arrays, class_names=names, fingerprint=fingerprint, remarks=remarks)
+        train, train_labels, test, test_labels = (arrays[field] for field in _FIELDS)
+        return Arrays(train, train_labels, test, test_labels, names, fingerprint, remarks)
     except (*NOT_AN_ARRAY, KeyError, TypeError, AttributeError):
         return None  # absent, truncated or overwritten
 

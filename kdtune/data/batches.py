@@ -203,17 +203,43 @@ class Splits:
         )
 
         def part(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> ImageSet:
-            numbers = torch.from_numpy(np.asarray(labels)[rows]).to(device)
-            if not resident:
-                return make_part(HostImages(images, rows, device), numbers, mean, std)
-            # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
-            return make_part(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
+            return image_set(images, labels, rows, mean, std, device, resident=resident, make_part=make_part)
 
         return cls(
             train=part(arrays.train_images, labels, train),
             validation=part(arrays.train_images, labels, held),
             test=part(arrays.test_images, arrays.test_labels, np.arange(len(arrays.test_labels))),
         )
+
+
+def image_set(
+    images: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    device: torch.device,
+    *,
+    resident: bool = True,
+    make_part: Callable[..., ImageSet] = ImageSet,
+) -> ImageSet:
+    """Select images and put them on a device.
+
+    Args:
+        images: uint8, (N, channels, height, width).
+        labels: int64, (N,).
+        rows: The selected rows, int64, (n,).
+        mean: See :class:`ImageSet`.
+        std: See :class:`ImageSet`.
+        device: Device of the images.
+        resident: Whether all images are put on the device; otherwise they stay where they are on the host.
+        make_part: Makes the result from the fields of :class:`ImageSet` by position.
+    """
+    numbers = torch.from_numpy(np.asarray(labels)[rows]).to(device)
+    if not resident:
+        return make_part(HostImages(images, rows, device), numbers, mean, std)
+    # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
+    return make_part(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
 
 
 def _mean_and_std(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
 from kdtune.catalog.foreign_calls import foreign_call
-from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
-from kdtune.data.published import obtain
+from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, decoded_test_part
+from kdtune.data.published import obtain, published_fingerprint
 from kdtune.data.user_arrays import arrays_of
 from kdtune.errors import DataError, Fault, Remark, SpecError, UsageError
 from kdtune.specs.component import Component
@@ -173,8 +173,10 @@ def available_images(
     """Return the number of training images of a study's data set, after checking that it can be loaded.
 
     For the arguments and errors see :func:`kdtune.data.published.obtain`; nothing is downloaded for a data set that
-    is not built in.
+    is not built in. A study that reads no training image accepts a decoded test part by itself.
     """
+    if setting.is_data_free and (test := _decoded_test_part(setting, place)):
+        return test.training_images
     if setting.dataset.name in DATASETS:
         return obtain(setting.dataset.name, place, download=download, tell=tell, show_bar=show_bar)
     return setting.data_info.train_images
@@ -210,6 +212,20 @@ def load_arrays(setting: Setting, place: DataDir) -> Arrays:
     return decoded_once(component.slug, decode, fingerprint)
 
 
+def load_test_part(setting: Setting, place: DataDir) -> Arrays:
+    """Return the test part of a study's data set; training images are opened only if nothing has been decoded yet.
+
+    The arguments and errors are those of :func:`load_arrays`.
+    """
+    return _decoded_test_part(setting, place) or load_arrays(setting, place).without_training_images()
+
+
+def _decoded_test_part(setting: Setting, place: DataDir) -> Arrays | None:
+    if (component := setting.dataset).name in DATASETS:
+        return decoded_test_part(component.name, published_fingerprint(component.name, place.path))
+    return decoded_test_part(component.slug, setting.data_info.fingerprint)
+
+
 def check_unchanged(component: Component, found: str, expected: str) -> None:
     """Refuse a data set whose content has changed since a study began.
 
@@ -219,7 +235,7 @@ def check_unchanged(component: Component, found: str, expected: str) -> None:
     if found != expected:
         raise DataError(
             f"data set {component}: its images have changed since the study began; restore them, or begin the study "
-            "anew with --fresh"
+            "anew with 'kdtune study --fresh'"
         )
 
 

@@ -45,7 +45,8 @@ FLAGS = {
     "rebooted": "the machine was rebooted during a study; one second is charged, and the rest of the energy "
     "between the last record and the reboot is not in the figures",
     "sensor_left_out": "a sensor could not be read and is not used; 'kdtune doctor' shows which one and why",
-    "unended": "a meter was killed and not restarted; energy used after its last record is not in the figures",
+    "unended": "a meter is still running, or was killed and not restarted; energy used after its last record is not in "
+    "the figures",
     "worker_unknown": "some Ray workers could not be assigned to the trial that started them (tasks, or actors on a "
     "machine other than the trial's); their energy is counted as orchestration (as other on a cluster that was already "
     "running), not as trials",

@@ -33,7 +33,9 @@ class ArtifactStore:
         self._context = context
         self._using = ExitStack()
 
-    def provide(self, artifact: Artifact, progress: Callable[[], object] = lambda: None) -> dict[str, Any]:
+    def provide(
+        self, artifact: Artifact, progress: Callable[[], object] = lambda: None, study: Study | None = None
+    ) -> dict[str, Any]:
         """Make an artifact unless it is complete, and return its record for the strategies.
 
         An artifact that a trainable in a user's pipeline made without a meter is made again beside the first one if
@@ -42,6 +44,7 @@ class ArtifactStore:
         Args:
             artifact: The artifact to provide.
             progress: Called about twice a second while the artifact is made.
+            study: The study as the repeat trains it that the artifact belongs to; by default the whole study.
 
         Returns:
             The facts of the artifact, and as ``energy`` the summary of its ledger, or None if its energy is unknown.
@@ -50,12 +53,13 @@ class ArtifactStore:
             BudgetReached: The budget is used up.
             KdtuneError: The artifact could not be made.
         """
+        study = study or self._study
         self._using.enter_context(in_use(artifact.folder))
         with self._alone(artifact):
             if not artifact.is_complete():
-                self._make(artifact, progress)
+                self._make(artifact, study, progress)
             elif not artifact.is_metered() and (again := artifact.copy_to_meter()):
-                self._make(again, progress, noted_as=artifact.folder)
+                self._make(again, study, progress, noted_as=artifact.folder)
                 shutil.rmtree(artifact.ledger, ignore_errors=True)
                 again.ledger.replace(artifact.ledger)
                 shutil.rmtree(again.folder)
@@ -81,7 +85,9 @@ class ArtifactStore:
 
         return exclusive_lock(artifact.folder, wait=wait)
 
-    def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
+    def _make(
+        self, artifact: Artifact, study: Study, progress: Callable[[], object], noted_as: Path | None = None
+    ) -> None:
         executor, watcher = self._context.executor, self._context.watcher
         record_created_artifact(executor.folder, noted_as or artifact.folder)
         watcher.message(artifact.announcement())
@@ -91,7 +97,7 @@ class ArtifactStore:
             self._context.check_budget()
             progress()
 
-        given = self._study, executor.resources, self._context.data_path, executor.id
+        given = study, executor.resources, self._context.data_path, executor.id
         with executor.charging(artifact.ledger):
             for _ in range(artifact.rounds):
                 calls = [(*given, artifact, part) for part in artifact.parts(self._context.slots)]

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from kdtune import __version__
 from kdtune.artifacts.compiled_code import KIND as COMPILATIONS
+from kdtune.artifacts.synthetic_images import KIND as IMAGES
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.published import published_fingerprint
 from kdtune.energy.flops import Workload
@@ -107,8 +108,8 @@ class CachedInspection:
             if not _lies_in_cache(found):
                 return None
             whole = not found.remarks and not any(store.missing_epochs() for store in found.logit_stores)
-            if whole and read_record(Path(found.teacher_folder)):
-                return replace(kept, inspection=replace(found, teacher_cached=True))
+            if whole and all(read_record(Path(folder)) for folder in found.teacher_folders):
+                return replace(kept, inspection=replace(found, missing_teachers=0))
         return None
 
     def keep(self, known: StudyFacts) -> None:
@@ -129,8 +130,14 @@ def _seal(content: bytes) -> bytes:
 
 def _lies_in_cache(found: Inspection) -> bool:
     """Return whether all paths of an inspection lie in the cache, since other users may write to a shared cache."""
-    teachers, logits, code = (cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS))
-    places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
+    teachers, logits, code, images = (
+        cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS, IMAGES)
+    )
+    places = [
+        *((Path(folder), teachers) for folder in found.teacher_folders),
+        *((store.folder, logits) for store in found.logit_stores),
+    ]
+    places += [(found.synthesis.folder, images)] if found.synthesis else []
     places += [(Path(folder), code) for folder in found.compilations.values()]
     return all(path.parent == place and path.name != ".." for path, place in places)
 

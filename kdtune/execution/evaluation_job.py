@@ -67,10 +67,11 @@ def evaluate_chosen(
     Returns:
         One result for each candidate whose last epoch has a readable checkpoint.
     """
-    context = open_training_context(study, resources, data, session_id)
+    seeds, results = study.seeds(), []
+    context = open_training_context(study.of_repeat(seeds[candidates[0].repeat]), resources, data, session_id)
     _warm_up(context)
-    results = []
     for candidate in candidates:
+        context = context.of_repeat(study.of_repeat(seeds[candidate.repeat]))
         with charged_window(session_id, resources, candidate.window, "evaluation"):
             if result := _evaluated(context, candidate):
                 results.append(result)

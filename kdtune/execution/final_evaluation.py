@@ -6,7 +6,7 @@ from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_
 from kdtune.execution.run_context import RunContext
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
-from kdtune.results.trial import best, evaluation_window
+from kdtune.results.trial import evaluation_window
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
@@ -29,7 +29,7 @@ def evaluate(
     """
     candidates = []
     for repeat, seed in enumerate(study.seeds()):
-        chosen = best(log.of_repeat(repeat))
+        chosen = log.chosen(repeat)
         if chosen and repeat not in log.evaluations:
             attempt = log.evaluation_attempt(repeat)
             candidates.append(
@@ -61,15 +61,20 @@ def evaluate(
     if known := {seeds[one.repeat]: one.probabilities for one in tested if one.probabilities is not None}:
         add_predictions(folder.probabilities, known, labels=tested[0].labels)
     for model in tested:
-        for name, content in model.documents.items():
-            data, suffix = (content, ".png") if isinstance(content, bytes) else (content.encode(), ".csv")
-            with replaced_atomically(folder.document(name, seeds[model.repeat], study.seed, suffix)) as file:
-                file.write(data)
+        _write_documents(folder, study, model)
     found = {one.repeat: one for one in tested}
     for candidate in candidates:
-        chosen = best(log.of_repeat(candidate.repeat))
+        chosen = log.chosen(candidate.repeat)
         assert chosen is not None
         if one := found.get(candidate.repeat):
             log.evaluation(one.repeat, chosen.id, one.metrics)
         else:  # its last checkpoint is lost, so the last epoch is trained again
             log.reopen(chosen)
+
+
+def _write_documents(folder: StrategyFolder, study: Study, model: EvaluatedModel) -> None:
+    """Write tables and pictures of the test of a model."""
+    for name, content in model.documents.items():
+        data, suffix = (content, ".png") if isinstance(content, bytes) else (content.encode(), ".csv")
+        with replaced_atomically(folder.document(name, study.seeds()[model.repeat], study.seed, suffix)) as file:
+            file.write(data)

@@ -1,11 +1,12 @@
 """The job that inspects a study in a worker: loads its data, counts operations, looks for artifacts, times steps."""
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
 from kdtune.artifacts.logit_store import LogitStore
+from kdtune.artifacts.shared_synthesis import SharedSynthesis
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.execution.meter_handle import meter_of
@@ -15,6 +16,7 @@ from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings,
 from kdtune.planning.inspection import Inspection
 from kdtune.planning.resources import Resources, gpu_shares
 from kdtune.planning.trial_plan import teacher_trainings, waits_for_energy
+from kdtune.specs.split_sizes import held_out_images
 from kdtune.specs.study import Study
 
 
@@ -45,11 +47,13 @@ def inspect_study(
 
     import torch  # noqa: F401 - its import is part of the setup that is timed
 
+    from kdtune.artifacts.student_data import use_stand_ins
     from kdtune.forecast.open_settings import resolve_open_settings
     from kdtune.planning.step_checks import check_own_components
 
     meter_of(session_id).join()
     context = open_training_context(study, resources, data, session_id)
+    use_stand_ins(context)
     _ = context.splits  # loads the data
     setup = watch.lap() if watch else None
     check_own_components(context)
@@ -77,7 +81,7 @@ def _timings(
     from kdtune.forecast.step_timing import time_work
 
     study = context.study
-    due = _due(kinds, study, cached=_teacher_is_cached(context), replays=study.teacher_logits == "replay")
+    due = _due(kinds, study, cached=not _missing_teachers(context), replays=study.teacher_logits == "replay")
     return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
 
 
@@ -136,7 +140,7 @@ def _inspection(
         teacher_folder=str(context.teacher_folder),
         fingerprint=context.arrays.fingerprint,
         versions=_versions(context.device),
-        teacher_cached=_teacher_is_cached(context),
+        missing_teachers=_missing_teachers(context),
         numerics=study.numerics,
         teacher_logits="replay" if replays else "live",
         logit_stores=_logit_stores(context) if replays else [],
@@ -146,13 +150,30 @@ def _inspection(
         remarks=remarks,
         timings=timings,
         energy_multiple=energy_multiple,
+        synthesis=_synthesis(context) if study.synthesis else None,
+        teacher_workload=asdict(_teacher_workload(context, workload)) if study.synthesis else None,
+        repeat_teachers={seed: str(context.teacher_folder_of(seed)) for seed in study.seeds()} if study.vary else {},
     )
 
 
-def _teacher_is_cached(context: Any) -> bool:
+def _synthesis(context: Any) -> SharedSynthesis:
+    from kdtune.artifacts.student_data import store_of, synthesizer_of
+
+    return SharedSynthesis(store_of(context), context.study.synthesis.name, synthesizer_of(context).independent)
+
+
+def _teacher_workload(context: Any, workload: Workload) -> Workload:
+    study, images = context.study, context.arrays.training_images
+    held_out = held_out_images(images, study.validation)
+    return replace(workload, train_images=images - held_out, val_images=held_out)
+
+
+def _missing_teachers(context: Any) -> int:
+    """Return the number of teachers that are not in the cache."""
     from kdtune.artifacts.teacher_record import read_record
 
-    return read_record(context.teacher_folder) is not None
+    folders = {context.teacher_folder_of(seed) for seed in context.study.seeds()}
+    return sum(read_record(folder) is None for folder in folders)
 
 
 def _logit_stores(context: Any) -> list[LogitStore]:

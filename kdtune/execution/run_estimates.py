@@ -7,7 +7,8 @@ from kdtune.execution.cached_inspection import StudyFacts
 from kdtune.execution.run_context import RunContext
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy
-from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, student_work
+from kdtune.planning.session_estimate import SessionEstimate, session_estimate
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 
@@ -54,6 +55,7 @@ class RunEstimator:
             _session(earlier, known.start),
             inspection.logit_stores,
             inspection.compilations,
+            inspection.synthesis,
         )
         return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
 

@@ -6,7 +6,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
+from kdtune.results.shared_document import CompilationInput, SynthesisInput, Teacher, TeacherLogitsInput
 from kdtune.results.shared_inputs import noted_inputs, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
@@ -25,8 +25,10 @@ class StudyState:
         carbon: Conversion of energy to CO2.
         fresh: Whether earlier results are put aside.
         holds_earlier: Whether there are earlier results that stay in place until the study is about to train.
-        teacher: Record and energy of the teacher; None before it is looked up.
+        teachers: Record and energy of each teacher by key, that of the first repeat first; empty before they are looked
+            up.
         logits: Passes and energy of the teacher's logits, by store; None before they are looked up.
+        synthesis: Facts and energy of synthetic images, by their folder; None before they are looked up.
         compilations: By strategy, the energy of compiling the code that it uses.
         errors: Reasons why strategies failed, one line each.
     """
@@ -37,8 +39,9 @@ class StudyState:
     carbon: Carbon
     fresh: bool
     holds_earlier: bool = False
-    teacher: Teacher | None = None
+    teachers: dict[str, Teacher] = field(default_factory=dict)
     logits: dict[str, TeacherLogitsInput] | None = None
+    synthesis: dict[str, SynthesisInput] | None = None
     compilations: dict[str, dict[str, CompilationInput]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
@@ -96,12 +99,13 @@ class StudyState:
     def share(self, name: str) -> None:
         """Write the shared costs that a strategy is charged for."""
         folder = self.folder.strategy(name)
-        # If the command stopped before it looked up the teacher, the earlier command's entry is kept.
+        # If the command stopped before it looked up the teachers, the earlier command's entries are kept.
         noted, needed = noted_inputs(folder), uses_teacher(self.study, name)
-        teacher = (self.teacher or noted.teacher) if needed else None
+        first, *others = [*(self.teachers or noted.teachers).values(), None] if needed else [None]
         logits = (noted.teacher_logits if self.logits is None else self.logits) if needed else {}
         compilations = noted.compilations | self.compilations.get(name, {})
-        write_shared(folder, teacher, logits, compilations)
+        synthesis = (noted.synthesis if self.synthesis is None else self.synthesis) if needed else {}
+        write_shared(folder, first, logits, compilations, synthesis, filter(None, others))
 
     def account(self, name: str) -> StrategyResult:
         """Write a strategy's result and return it."""

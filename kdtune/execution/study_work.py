@@ -1,7 +1,9 @@
 """Work of a command while its executor runs: inspection, shared artifacts, then each strategy."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, TypeVar
 
 from kdtune.artifacts.artifact import Artifact
@@ -33,7 +35,7 @@ from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
+from kdtune.results.shared_document import CompilationInput, SynthesisInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
 from kdtune.specs.split_sizes import folds_last_image
 from kdtune.storage.records import as_record, parsed
@@ -159,35 +161,57 @@ class StudyWork:
 
     def _make_artifacts(self, inspection: Inspection) -> None:
         """Provide the teacher, its logits and compiled code."""
-        state, workload = self._state, Workload(**inspection.workload)
+        state, workload = self._state, inspection.of_teacher
         self._artifacts = ArtifactStore(state.study, self._context)
-        teacher = SharedTeacher(Path(inspection.teacher_folder), state.study, workload)
         if state.needs_teacher and state.study.teacher_weights:
-            state.teacher = self._provide_teacher(teacher)
+            self._provide_teachers(inspection, workload)
             if self._accepted_teacher is None:
-                refuse_at_chance(state.study, as_record(state.teacher), workload)
+                for teacher in state.teachers.values():
+                    refuse_at_chance(state.study, as_record(teacher), workload)
         if not state.holds_earlier:
             self._note_run()
         if state.needs_teacher:
-            state.teacher = state.teacher or self._provide_teacher(teacher)
+            self._provide_teachers(inspection, workload)
+            if inspection.synthesis:
+                images = self._provide(inspection.synthesis, SynthesisInput)
+                state.synthesis = {inspection.synthesis.folder.name: images}
+                copyfile(inspection.synthesis.images.sheet, state.folder.synthetic_sheet)
             stores = zip(inspection.logit_stores, state.study.seeds(), strict=False)
             state.logits = {
-                store.folder.name: self._provide(SharedLogits(store, seed), TeacherLogitsInput)
+                store.folder.name: self._provide(SharedLogits(store, seed), TeacherLogitsInput, seed=seed)
                 for store, seed in stores
             }
         for name in state.strategies:
             self._provide_code(name, inspection)
 
-    def _provide(self, artifact: Artifact, kind: type[T], progress: Callable[[], object] = lambda: None) -> T:
+    def _provide(
+        self,
+        artifact: Artifact,
+        kind: type[T],
+        progress: Callable[[], object] = lambda: None,
+        seed: int | None = None,
+    ) -> T:
+        """Provide an artifact: of the repeat with the given seed, or of the whole study."""
         assert self._artifacts is not None
-        return parsed(as_record(self._artifacts.provide(artifact, progress)), kind)
+        study = self._state.study if seed is None else self._state.study.of_repeat(seed)
+        return parsed(as_record(self._artifacts.provide(artifact, progress, study)), kind)
 
-    def _provide_teacher(self, teacher: SharedTeacher) -> Teacher:
-        def show_progress() -> None:
-            if metrics := teacher.last_epoch():
-                self._context.watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
+    def _provide_teachers(self, inspection: Inspection, workload: Workload) -> None:
+        """Provide the teacher of each repeat, unless that has been done; repeats share one unless the study varies."""
+        if self._state.teachers:
+            return
+        study, teachers = self._state.study, dict[str, Teacher]()
+        for seed in study.seeds():
+            folder = Path(inspection.teacher_of(seed))
+            if folder.name not in teachers:
+                teacher = SharedTeacher(folder, study.of_repeat(seed), workload, seed if study.vary else None)
+                show = partial(self._show_teacher, teacher)
+                teachers[folder.name] = self._provide(teacher, Teacher, show, seed)
+        self._state.teachers = teachers  # only now, so that a list that is not complete replaces none
 
-        return self._provide(teacher, Teacher, show_progress)
+    def _show_teacher(self, teacher: SharedTeacher) -> None:
+        if metrics := teacher.last_epoch():
+            self._context.watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
 
     def _provide_code(self, name: str, inspection: Inspection) -> None:
         """Provide the compiled code of a strategy, unless it has no training left and keeps its earlier charge."""
@@ -220,6 +244,8 @@ class StudyWork:
             resolved |= FOLDED
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
+        if inspection.repeat_teachers:
+            resolved["teachers"] = {str(seed): Path(folder).name for seed, folder in inspection.repeat_teachers.items()}
         if multiple := self._cost.energy or inspection.energy_multiple:
             resolved["energy_multiple"] = multiple
         return resolved

@@ -11,7 +11,7 @@ from kdtune.execution.trial_training import SLICE_S
 from kdtune.planning.trial_plan import Next, Plan
 from kdtune.results.epoch_log import append_epochs
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.trial import Trial, best
+from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
@@ -100,6 +100,7 @@ class TrialEvents:
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self._folder.checkpoints(trial.id).absolute()),
                 "slice_s": self._slice_s,
+                "until": self._plan.target_epochs(trial),
                 "data": self._context.data_path,
             },
         }
@@ -207,10 +208,10 @@ class TrialEvents:
                 self._log.end(trial, "interrupted", epochs=trial.epochs)
 
     def _ended(self, trial: Trial) -> None:
-        # A model that is not the best so far cannot be chosen in the end, so its checkpoints are removed.
-        chosen = best(self._log.of_repeat(trial.repeat))
+        # Unless the strategy chooses, a model that is not the best so far cannot be chosen in the end.
+        chosen = self._log.chosen(trial.repeat)
         for other in self._log.of_repeat(trial.repeat):
-            if other.is_final and other is not chosen:
+            if other.is_final and other is not chosen and not self._plan.is_needed(other):
                 shutil.rmtree(self._folder.checkpoints(other.id), ignore_errors=True)
         self._watcher.trial_ended(trial)
         self._watcher.trials_planned(self._plan.expected_trials())

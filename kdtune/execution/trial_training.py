@@ -56,7 +56,8 @@ class TrialTraining:
 
         Args:
             distiller: Trains the student.
-            run: ``run`` of the config: window, checkpoint folder, and training time between reports.
+            run: ``run`` of the config: window, checkpoint folder, training time between reports, and the number of
+                epochs after which the attempt stops.
             resources: Resources of the trial.
             shares: Share of each GPU by UUID.
             meter: Meter of this machine.
@@ -73,6 +74,7 @@ class TrialTraining:
         self._meter = meter
         self._window: str | None = run.get("window")
         self._slice_s = float(run.get("slice_s", 0.0))
+        self._until: int = run.get("until") or distiller.recipe.training.epochs
         self._is_open = False
         self._attached = False
         self._earlier_uj: int | None = None
@@ -102,7 +104,7 @@ class TrialTraining:
         self._save_reported()
         until_s = time.monotonic() + self._slice_s
         # A training that resumes after its last epoch, whose report was lost, only repeats this report.
-        reports = [self._report(self.distiller.last_metrics()) if self.distiller.done else self._epoch()]
+        reports = [self._report(self.distiller.last_metrics()) if self._epochs_left < 1 else self._epoch()]
         # The last epoch has a report of its own, which is the only one that is repeated if it is lost.
         while self._epochs_left > 1 and time.monotonic() < until_s:
             reports.append(self._epoch())
@@ -138,19 +140,19 @@ class TrialTraining:
 
     @property
     def _epochs_left(self) -> int:
-        return self.distiller.recipe.training.epochs - self.distiller.epoch
+        return self._until - self.distiller.epoch
 
     def _save_reported(self) -> None:
         """Write a checkpoint if one is due, of epochs whose reports were processed, so that a kill loses no report."""
-        if self._checkpoints and self.distiller.epoch > 0 and not self.distiller.done:
+        if self._checkpoints and self.distiller.epoch > 0 and self._epochs_left > 0:
             with self._closing_on_error():
                 self._checkpoints.epoch_done(self.distiller)
 
     def _epoch(self) -> dict[str, Any]:
         with self._closing_on_error():
             metrics = self.distiller.train_epoch()
-            if self._checkpoints and self.distiller.done:
-                self._checkpoints.epoch_done(self.distiller)
+            if self._checkpoints and self._epochs_left < 1:
+                self._checkpoints.epoch_done(self.distiller, is_last=True)
         return self._report(metrics)
 
     @contextmanager

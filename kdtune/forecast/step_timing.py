@@ -26,8 +26,9 @@ SLICE_S = 0.15
 #: The same if energy counters are read, and the time for which the idle power is measured. A GPU's counter changes
 #: about ten times a second, so a shorter time is not enough.
 COUNTED_SLICE_S = 0.4
-#: Number of parts into which a slice is divided. The median part counts, so that a short disturbance has no influence.
-_CHUNKS = 5
+#: Number of parts into which a slice is divided. The median part counts, so that a short disturbance has no influence;
+#: with fewer than three parts, it would have.
+_CHUNKS, _FEWEST_CHUNKS = 5, 3
 #: Time in seconds that two steps, the least number that is timed, may take on a CPU; else they get fewer images.
 LIMIT_S = 0.5
 #: Images of the first step on a CPU; normalisation layers need two.
@@ -98,7 +99,7 @@ class _Timer:
         self.watch.lap()
         chunks: list[tuple[float, float, int]] = []
         began_s = time.perf_counter()
-        while len(chunks) < 2 or time.perf_counter() - began_s < self.slice_s:
+        while len(chunks) < _FEWEST_CHUNKS or time.perf_counter() - began_s < self.slice_s:
             chunks.append(self._chunk(repeated, count))
         lap = self.watch.lap()
         usage = self.watch.usage(lap, self.gpus) * (1 / sum(images for _, _, images in chunks))

@@ -230,6 +230,7 @@ class TeacherEstimate:
         wall_s: Seconds.
         charged_uj: Energy in microjoules; None if unknown.
         given: Whether the user provides the weights, so that the teacher is only evaluated.
+        missing: Number of teachers that are due, one after the other; several if repeats have teachers of their own.
     """
 
     model: str
@@ -238,6 +239,7 @@ class TeacherEstimate:
     wall_s: float
     charged_uj: int | None
     given: bool = False
+    missing: int = 1
 
 
 @dataclass(frozen=True)

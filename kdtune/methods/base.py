@@ -72,6 +72,18 @@ class MethodLoss:
         """
         return ()
 
+    def softness(
+        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: Temperature
+    ) -> Temperature:
+        """Return by what the logits of each pair are divided, for the log; a method that changes this overrides it.
+
+        Args:
+            student_logits: (n, classes).
+            teacher_logits: (n, classes).
+            temperature: Temperature of the step.
+        """
+        return temperature
+
     def of_pairs(
         self,
         student_logits: torch.Tensor,

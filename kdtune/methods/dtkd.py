@@ -56,6 +56,15 @@ class DynamicTemperature(base.MethodLoss):
         assert isinstance(options, Options)
         self._options = options
 
+    def softness(
+        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: Temperature
+    ) -> Temperature:
+        """Return the pair of temperatures of each image, float64."""
+        from kdtune.temperature.dtkd import pair_of_temperatures
+
+        # If a policy gives the networks different temperatures, the reference is the teacher's.
+        return pair_of_temperatures(student_logits.double(), teacher_logits.double(), temperature.teacher)
+
     def of_pairs(
         self,
         student_logits: torch.Tensor,
@@ -65,13 +74,11 @@ class DynamicTemperature(base.MethodLoss):
     ) -> torch.Tensor:
         """Return the sum of both terms of each pair, (n,)."""
         from kdtune.methods.losses import softened_kl
-        from kdtune.temperature.dtkd import pair_of_temperatures
 
         precision = student_logits.dtype
         # The weight's gradient is multiplied by the divergence, which float32 rounds too coarsely for tau above 100.
         student_logits, teacher_logits = student_logits.double(), teacher_logits.double()
-        # If a policy gives the networks different temperatures, the reference is the teacher's.
-        own = pair_of_temperatures(student_logits, teacher_logits, temperature.teacher)
+        own = self.softness(student_logits, teacher_logits, temperature)
         dynamic = own.weight * softened_kl(student_logits, teacher_logits, own)
         fixed = temperature.weight * softened_kl(student_logits, teacher_logits, temperature)
         both = (self._options.dynamic_weight * dynamic + self._options.fixed_weight * fixed).to(precision)

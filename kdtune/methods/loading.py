@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from kdtune.catalog.builtin import LOSSES
 from kdtune.catalog.foreign_calls import foreign_call
 from kdtune.errors import UsageError
+from kdtune.methods.base import MethodLoss
 from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs.component import Component
 
@@ -49,6 +50,23 @@ class DistillationLoss(Protocol):
             alpha: Weight of the distillation term.
             progress: Share of the training's epochs that have begun, 0-d; None stands for 1.
         """
+
+
+#: Function from the logits of student and teacher, and the temperature of a step, to what divides the logits.
+Softness = Callable[["torch.Tensor", "torch.Tensor", "Temperature"], "Temperature"]
+
+
+def softness_of(method: Component) -> Softness | None:
+    """Return what a loss makes of the temperatures that are decided; None if it uses them as they are.
+
+    Args:
+        method: The loss.
+    """
+    kind = LOSSES.load(method.name, method.digest)
+    if not (isinstance(kind, type) and issubclass(kind, MethodLoss)) or kind.softness is MethodLoss.softness:
+        return None
+    options = {key: value for key, value in method.options.items() if key != "alpha"}
+    return kind(kind.Options.model_validate(options)).softness
 
 
 def loss_of(method: Component, *, needs_label_loss: bool = False) -> DistillationLoss:

@@ -44,6 +44,18 @@ class Standardized(base.MethodLoss):
 
     Options: ClassVar[type[BaseModel]] = Options
 
+    def softness(
+        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: Temperature
+    ) -> Temperature:
+        """Return tau times the standard deviation of each network's logits, and the weight tau^2."""
+        from kdtune.temperature.normkd import standard_deviation
+
+        return Temperature(
+            student=temperature.student * standard_deviation(student_logits),
+            teacher=temperature.teacher * standard_deviation(teacher_logits),
+            weight=temperature.weight,
+        )
+
     def of_pairs(
         self,
         student_logits: torch.Tensor,
@@ -53,11 +65,6 @@ class Standardized(base.MethodLoss):
     ) -> torch.Tensor:
         """Return tau^2 KL of each pair, (n,)."""
         from kdtune.methods.losses import softened_kl
-        from kdtune.temperature.normkd import standard_deviation
 
-        own = Temperature(
-            student=temperature.student * standard_deviation(student_logits),
-            teacher=temperature.teacher * standard_deviation(teacher_logits),
-            weight=temperature.weight,
-        )
+        own = self.softness(student_logits, teacher_logits, temperature)
         return own.weight * softened_kl(student_logits, teacher_logits, own)

@@ -9,7 +9,7 @@ from functools import partial
 from kdtune.analysis.difference_verdicts import paired_comparison, with_verdicts
 from kdtune.analysis.green_index import DEFAULT_WEIGHT, energy_multiple
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.builtin import STRATEGIES, TEMPERATURES
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.paper.claim_tests import MARGIN, of_accuracies
 from kdtune.paper.evidence import Evidence, PairComparison
@@ -84,8 +84,16 @@ def _consistent(of_method: list[Evidence]) -> list[Evidence]:
 def _pairs(study: StudyRun, other: str) -> Iterator[tuple[StrategyRun, StrategyRun]]:
     """Yield every strategy of one training under a dynamic temperature, with another strategy of its study."""
     for label, run in study.strategies.items():
-        if STRATEGIES.facts_of(run.study.labelled(label)[0]).get("dynamic"):
+        if _is_dynamic(run, label):
             yield from study.both(label, other)
+
+
+def _is_dynamic(run: StrategyRun, label: str) -> bool:
+    """Return whether a strategy is one training under a dynamic temperature, by its own name or by an option's."""
+    name, options = run.study.labelled(label)
+    facts = STRATEGIES.facts_of(name)
+    of_option = TEMPERATURES.facts_of(str(options.get("temperature")))
+    return not facts.get("control") and bool(facts.get("dynamic") or of_option.get("dynamic"))
 
 
 def _no_gain(interval: Interval) -> Verdict:

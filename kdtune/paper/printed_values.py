@@ -114,6 +114,11 @@ class PaperValues:
     tables: tuple[PaperTable, ...]
     inference: PaperInference
 
+    def epochs_of(self, study: str) -> int:
+        """Return the epochs of the trainings of a study."""
+        known = self.studies.get(study)
+        return (known.epochs if known else None) or self.epochs
+
 
 @cache
 def paper_values() -> PaperValues:

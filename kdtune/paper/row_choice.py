@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from kdtune.paper.printed_values import TEACHER, PaperRow, paper_values
-from kdtune.paper.setting_differences import cuts, differences, epochs_of, other_options
+from kdtune.paper.setting_differences import cuts, differences, other_options
 from kdtune.paper.study_runs import StrategyRun
 
 #: The run that fills a row, by the row's study and strategy.
@@ -26,7 +26,7 @@ def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
     def nearness(run: StrategyRun) -> tuple[bool, int, int, int, int]:
         as_usual = row.strategy == TEACHER or other_options(run.study, row.strategy) is None
         training = run.study.teacher_training if row.strategy == TEACHER else run.study.training
-        apart = abs(training.epochs - epochs_of(run.study))
+        apart = abs(training.epochs - paper_values().epochs_of(run.study.name))
         return as_usual, -_departures(run, row.strategy), -apart, run.images, run.tested
 
     return max(fitting, key=nearness, default=None)

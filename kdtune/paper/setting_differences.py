@@ -11,6 +11,7 @@ from kdtune.paper.study_runs import StrategyRun
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.specs.named_recipes import with_recipe
 from kdtune.specs.study import DEFAULT_ALPHA, Study
+from kdtune.specs.synthetic_data import synthetic_images
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.training import Training
 
@@ -41,12 +42,6 @@ def _other(study: Study, known: PaperStudy) -> str | None:
     return ", ".join(f"{key} {own!r} instead of {its!r}" for key, (own, its) in pairs.items() if own != its) or None
 
 
-def epochs_of(study: Study) -> int:
-    """Return the number of epochs of a study in the paper."""
-    known = paper_values().studies.get(study.name)
-    return (known and known.epochs) or paper_values().epochs
-
-
 def reduced(run: StrategyRun, strategy: str) -> str | None:
     """Describe a reduced run, as in ``reduced run: 3 of 100 epochs, 5,000 of 50,000 images``; None if it is full.
 
@@ -61,11 +56,11 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
 def cuts(run: StrategyRun, strategy: str) -> list[str]:
     """Return a description of each reduction of a run; see :func:`reduced` for the arguments."""
     parts = []
-    epochs, published = epochs_of(run.study), run.study.data_info.train_images
+    epochs, published = paper_values().epochs_of(run.study.name), run.study.data_info.train_images
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
     if strategy != TEACHER and own < epochs:
         parts.append(f"{own} of {epochs} epochs")
-    if run.images < published:
+    if run.images < published and run.study.synthesis is None:
         parts.append(f"{run.images:,} of {published:,} images")
     if _depends_on_teacher(run.study, strategy) and not run.study.teacher_weights and its < epochs:
         parts.append(f"{its} of {epochs} epochs of the teacher")
@@ -79,7 +74,7 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
         run: A run of one of the paper's studies.
         strategy: Label of the strategy, or :data:`TEACHER` for the teacher.
     """
-    study, epochs = run.study, epochs_of(run.study)
+    study, epochs = run.study, paper_values().epochs_of(run.study.name)
     found: list[str | None] = []
     if strategy != TEACHER and study.training.epochs > epochs:
         found.append(f"{study.training.epochs} epochs instead of {epochs}")
@@ -89,7 +84,7 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
         found.append(other_options(study, strategy))
     if strategy != TEACHER and uses_teacher(study, strategy):
         usual = LOSSES.facts_of(study.loss.name).get("default_alpha", DEFAULT_ALPHA)
-        if study.alpha != usual:
+        if study.alpha != usual and study.synthesis is None:
             found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))
     usual_objective = objectives_of(study.task.name)[0].name
@@ -170,6 +165,11 @@ def protocol(run: StrategyRun, strategy: str) -> list[str]:
         found.append("the teacher's weights were given, so it was not trained here")
     if strategy != TEACHER and uses_teacher(study, strategy) and study.teacher_logits == "replay":
         found.append("the teacher's logits were computed once per repeat; the paper ran the teacher in each step")
+    if study.synthesis and strategy != TEACHER:
+        train, held_out = synthetic_images(study)
+        chosen = f"agreement with the teacher on {held_out:,} others"
+        by = chosen if study.selection == "synthetic" else "real validation images, which contradicts the name"
+        return [*found, f"{train:,} images from the teacher, made once for all trainings; tau chosen by {by}"]
     held = run.images * study.validation if isinstance(study.validation, float) else study.validation
     found.append(
         f"hold-out: {held:,.0f} of {run.images:,} training images for validation, and the last epoch tested once; "

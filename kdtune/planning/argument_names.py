@@ -49,9 +49,16 @@ _SWITCHES = {
 #: A flag, optionally followed by an override or by the name of a value (``DIR``).
 _FLAG = re.compile(r"(?<![\w-])(?P<flag>--[a-z][a-z0-9-]*)(?: (?P<override>[\w.-]+=[^\s,;]+)| (?P<value>[A-Z]{3,}\b))?")
 
+#: A command with flags, and the functions for commands.
+_COMMAND, _FUNCTIONS = (
+    re.compile(r"'kdtune (study|resume) (--[^']+)'"),
+    {"study": "run_study", "resume": "resume_study"},
+)
+
 
 def in_arguments(text: str) -> str:
-    """Return a message with flags (``--out DIR``) replaced by arguments (``out=DIR``)."""
+    """Return a message with flags (``--out DIR``) replaced by arguments (``out=DIR``), also of commands in quotes."""
+    text = _COMMAND.sub(lambda found: f"{_FUNCTIONS[found[1]]}({in_arguments(found[2])})", text)
 
     def named(found: re.Match[str]) -> str:
         flag, override, value = found["flag"], found["override"], found["value"]

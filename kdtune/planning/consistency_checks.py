@@ -24,7 +24,7 @@ def refuse_other_data(kept: Iterable[StrategyFolder], fingerprint: str, data: Da
         if folder.resolved().get("data", "") != fingerprint:
             raise UsageError(
                 f"{folder.path}: ran on other files of {folder.read_study().dataset} than {data} holds; name the "
-                "folder with those by --data-dir DIR, or write elsewhere with --out DIR"
+                "folder with those by --data-dir DIR, or write elsewhere with 'kdtune study --out DIR'"
             )
 
 
@@ -45,8 +45,8 @@ def refuse_other_batches(kept: Iterable[StrategyFolder]) -> None:
         if not FOLDED.items() <= folder.resolved().items():
             raise UsageError(
                 f"{folder.path}: was begun by an earlier kdtune, which trained on the single image that an epoch has "
-                "left over by itself; it now joins the batch before it. Write elsewhere with --out DIR, or put the "
-                "earlier results aside with --fresh"
+                "left over by itself; it now joins the batch before it. Write elsewhere with 'kdtune study --out DIR', "
+                "or put the earlier results aside with 'kdtune study --fresh'"
             )
 
 
@@ -63,7 +63,7 @@ def refuse_captured_steps(kept: Sequence[StrategyFolder], study: Study) -> None:
     if kept and study.numerics.captures_steps and not study.data.resident:
         raise UsageError(
             f"{kept[0].path}: its steps were captured as graphs, which cannot read images from the host; leave "
-            "data.resident = true, or write elsewhere with --out DIR"
+            "data.resident = true, or write elsewhere with 'kdtune study --out DIR'"
         )
 
 
@@ -84,5 +84,6 @@ def refuse_another_teacher(kept: Iterable[StrategyFolder], key: str) -> None:
             raise UsageError(
                 f"{folder.path}: was run under the teacher {begun}, and here it would be {key}, since another "
                 "kdtune, torch, number of cores or kind of device trains another one. Go on with those that its "
-                "study.toml names, write elsewhere with --out DIR, or put it aside with --fresh"
+                "study.toml names, write elsewhere with 'kdtune study --out DIR', or put it aside with "
+                "'kdtune study --fresh'"
             )

@@ -16,10 +16,11 @@ from kdtune.errors import ResultsExistError
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, WorkKind
 from kdtune.planning.budget import Budget, BudgetWatch
-from kdtune.planning.estimates import Estimator, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, student_work
 from kdtune.planning.inspection import Inspection
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
+from kdtune.planning.session_estimate import session_estimate
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
@@ -180,6 +181,8 @@ def _estimated_plan(
         session,
         inspection.logit_stores,
         inspection.compilations,
+        inspection.synthesis,
+        inspection.of_teacher,
     )
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     return StudyPlan(
@@ -189,7 +192,7 @@ def _estimated_plan(
         estimates=[
             estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
         ],
-        teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
+        teacher=estimator.teacher(missing=inspection.missing_teachers) if with_teacher else None,
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
         session=session,

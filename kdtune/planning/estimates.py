@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.logit_store import LogitStore
+from kdtune.artifacts.shared_synthesis import SharedSynthesis
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
 from kdtune.forecast.earlier_strategies import CompletedStrategy
@@ -25,7 +25,8 @@ from kdtune.forecast.strategy_estimate import (
     sum_or_none,
 )
 from kdtune.planning.resources import Resources
-from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, uses_teacher
+from kdtune.planning.session_estimate import SessionEstimate
+from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, trained_share, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
@@ -33,31 +34,6 @@ from kdtune.specs.study import Study
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
 _COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
-
-
-@dataclass(frozen=True)
-class SessionEstimate:
-    """Estimate of the costs that all strategies of a command share.
-
-    Attributes:
-        charge: Time and energy of the start and end of the session, and of the inspection of the data.
-        basis: Source of the estimate, in words.
-        complete: Whether the estimate includes all of these costs.
-    """
-
-    charge: TimeAndEnergy
-    basis: str
-    complete: bool
-
-
-def session_estimate(earlier: list[CompletedStrategy]) -> SessionEstimate:
-    """Return the session of the newest earlier command; an incomplete estimate of 0 if there is none."""
-    for one in earlier:
-        if one.session:
-            return SessionEstimate(one.session, f"The session's start and end as in {one.label}.", complete=True)
-    return SessionEstimate(
-        TimeAndEnergy(0.0, 0.0, 0.0), "The session's start and end are not included.", complete=False
-    )
 
 
 def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
@@ -83,6 +59,8 @@ class Estimator:
         session: SessionEstimate,
         stores: Sequence[LogitStore] = (),
         compilations: Mapping[bool, str] | None = None,
+        synthesis: SharedSynthesis | None = None,
+        of_teacher: Workload | None = None,
     ) -> None:
         """Prepare the estimates of a study.
 
@@ -98,7 +76,10 @@ class Estimator:
             stores: Logit stores, filled or not; empty if the teacher's logits are computed in every step.
             compilations: Folders of compiled code, filled or not. The keys say whether a training computes the
                 teacher's logits in every step. Empty if networks are not compiled.
+            synthesis: Images that are made from the teacher; None for a study on real images.
+            of_teacher: Sizes of the teacher's own training; None for ``workload``.
         """
+        self._synthesis, self._of_teacher = synthesis, of_teacher or workload
         self._study = study
         self._stores = stores
         self._compilations = compilations or {}
@@ -134,30 +115,36 @@ class Estimator:
         replays = with_teacher and bool(self._stores)
         workload, meta_flops = self._of_trainings(name, epochs)
         flops = workload.executed_flops(epochs, teacher_epochs=0 if replays else teacher_epochs)
-        training = training * (
-            1 + meta_flops / flops
-        )  # a look-ahead is not timed; its operations are taken to be as fast
+        # A look-ahead is not timed; its operations are taken to be as fast.
+        training = training * (1 + meta_flops / flops)
+        share = trained_share(self._study, name, epochs)
+        training = training * float(share)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, training, idle_uw, overhead, self._conditions)
-        compiled_uj = self.compiled_uj(name)
+        compiled_uj, images_uj = self.compiled_uj(name), self.images_uj
         charged_uj = sum_or_none(
             own_uj,
             self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
             self.logits.charged_uj if replays else 0,
             compiled_uj or 0,
+            images_uj or 0,
         )
         basis = [of_trainings, of_start, self._session.basis]
+        if share < 1:
+            basis.append(f"Trials stop early: their epochs are those of at most {float(trials * share):.1f} trainings.")
         if compiled_uj is None:
             basis.append("Compiling the networks is not included.")
+        if images_uj is None:
+            basis.append("Making the images is not included.")
         return StrategyEstimate(
             strategy=name,
             trials=trials,
-            gflops_millions=trials * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
-            training_flops=trials * (flops + meta_flops)
+            gflops_millions=trials * share * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
+            training_flops=round(trials * share * (flops + meta_flops))
             + (workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
-            complete=complete and self._session.complete and compiled_uj is not None,
+            complete=complete and self._session.complete and None not in (compiled_uj, images_uj),
             basis=tuple(basis),
         )
 
@@ -186,6 +173,14 @@ class Estimator:
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
         return spent.charged_uj if spent else None
 
+    @property
+    def images_uj(self) -> int | None:
+        """Energy of the synthetic images, in microjoules: 0 for real ones, None if they have not been made yet."""
+        if (made := self._synthesis) is None:
+            return 0
+        spent = ledger_summary(made.ledger, dedicated=self._study.is_dedicated) if made.is_complete() else None
+        return spent.charged_uj if spent else None
+
     @cached_property
     def logits(self) -> LogitsEstimate:
         """Estimate of computing the teacher's logits once for all trainings."""
@@ -211,25 +206,25 @@ class Estimator:
         wall_s, due_uj = strategy_charge(parts, part, self._idle_uw(parts), nothing, self._conditions)
         return wall_s, sum_or_none(spent.charged_uj if spent else 0, due_uj), due_uj
 
-    def teacher(self, *, cached: bool) -> TeacherEstimate:
+    def teacher(self, *, missing: int) -> TeacherEstimate:
         """Return the estimate of the training of the teacher, or of the evaluation of a given one, without start-up.
 
         Args:
-            cached: Whether the teacher is in the cache already.
+            missing: Number of teachers that are not in the cache yet.
         """
         model, epochs = str(self._study.teacher), self._study.teacher_training.epochs
         given = self._study.teacher_weights is not None
-        if cached:
-            return TeacherEstimate(model, cached, gflops_millions=0.0, wall_s=0.0, charged_uj=0, given=given)
+        if not missing:
+            return TeacherEstimate(model, True, gflops_millions=0.0, wall_s=0.0, charged_uj=0, given=given, missing=0)
         if given:
-            work, flops = self._timings.teacher_measuring(self._workload), 0.0
+            work, flops = self._timings.teacher_measuring(self._of_teacher), 0.0
         else:
-            work = self._timings.teacher_training(self._workload, epochs)
-            flops = self._workload.teacher_flops(epochs) / 1e15
+            work = self._timings.teacher_training(self._of_teacher, epochs)
+            flops = self._of_teacher.teacher_flops(epochs) / 1e15
         nothing = StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0))
         wall_s, energy_uj = strategy_charge(1, work, self._idle_uw(1), nothing, self._conditions)
-        charged_uj = None if energy_uj is None else round(energy_uj)
-        return TeacherEstimate(model, cached, flops, wall_s, charged_uj, given)
+        charged_uj = None if energy_uj is None else round(missing * energy_uj)
+        return TeacherEstimate(model, False, missing * flops, missing * wall_s, charged_uj, given, missing)
 
     def _idle_uw(self, trials: int) -> float | None:
         """Return the idle power that is charged while ``trials`` trials run, in microwatts."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from kdtune.catalog.builtin import OPTION_CATALOGS, STRATEGIES, is_all_built_in
 from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
+from kdtune.planning.rungs import until_problem
 from kdtune.planning.trial_plan import make_strategies, settled_strategies
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
@@ -64,6 +65,11 @@ def first_rounds(study: Study, labels: Iterable[str], where: str) -> tuple[dict[
             continue
         found[label] = _extremes(suggestions)
         faults += [Fault(where, key, problem) for one in found[label] for problem in _problems(settled, label, one)]
+        faults += [
+            Fault(where, key, f"strategy {study.labelled(label)[0]} {problem}")
+            for one in suggestions
+            if (problem := until_problem(strategy, one))
+        ][:1]
     return found, list(dict.fromkeys(faults))
 
 

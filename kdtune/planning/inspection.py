@@ -1,9 +1,10 @@
 """Result of inspecting a study's data and networks before anything is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kdtune.artifacts.logit_store import LogitStore
+from kdtune.artifacts.shared_synthesis import SharedSynthesis
 from kdtune.energy.flops import Workload
 from kdtune.forecast.strategy_estimate import Timings
 from kdtune.planning.trial_plan import settled_strategies
@@ -21,7 +22,7 @@ class Inspection:
         teacher_folder: Folder of the teacher in the cache, whether or not it exists yet.
         fingerprint: Fingerprint of the data.
         versions: Versions of Python and of the packages that affect results, and the device.
-        teacher_cached: Whether the teacher is in the cache: trained, or given by the user and evaluated.
+        missing_teachers: Number of teachers that are not in the cache: neither trained, nor given and evaluated.
         numerics: Numerics of all trainings, completely resolved.
         teacher_logits: ``live`` or ``replay``.
         logit_stores: Logit store of each repeat; repeats with the same images share one. Empty if the teacher is live.
@@ -29,15 +30,18 @@ class Inspection:
             step. Empty if networks are not compiled.
         remarks: Remarks for the user.
         timings: Timings of a few steps; None if they were not requested.
+        synthesis: Images that are made from the teacher, whether or not they exist yet; None for real images.
+        teacher_workload: As ``workload``, with the images of the teacher's own training where these are others.
         energy_multiple: Training energy of a distillation divided by that of the student alone, with four decimals;
             None if no strategy needs it.
+        repeat_teachers: Folder of the teacher of each repeat, by its seed; empty if all repeats share one.
     """
 
     workload: dict[str, int]
     teacher_folder: str
     fingerprint: str
     versions: dict[str, str]
-    teacher_cached: bool
+    missing_teachers: int
     numerics: Numerics
     teacher_logits: Literal["live", "replay"]
     logit_stores: list[LogitStore]
@@ -45,6 +49,23 @@ class Inspection:
     remarks: tuple[str, ...]
     timings: Timings | None
     energy_multiple: float | None
+    synthesis: SharedSynthesis | None = None
+    teacher_workload: dict[str, int] | None = None
+    repeat_teachers: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def of_teacher(self) -> Workload:
+        """Sizes from which the FLOPs of the teacher's own training are computed."""
+        return Workload(**(self.teacher_workload or self.workload))
+
+    def teacher_of(self, seed: int) -> str:
+        """Return the folder of the teacher of the repeat with a seed."""
+        return self.repeat_teachers.get(seed, self.teacher_folder)
+
+    @property
+    def teacher_folders(self) -> list[str]:
+        """Folders of all teachers, that of the first repeat first."""
+        return list(dict.fromkeys([self.teacher_folder, *self.repeat_teachers.values()]))
 
     def settle(self, study: Study) -> Study:
         """Return the inspected study with all open settings resolved."""

@@ -31,7 +31,7 @@ def check_unchanged(folder: StrategyFolder, study: Study) -> None:
     if changed := folder.differences(study):
         raise ResultsError(
             f"{folder.study_toml}: differs from {folder.study.run_toml} in {', '.join(changed)}, so one of them was "
-            f"changed after it was written; restore the old value, or start again with 'kdtune study' and --fresh"
+            f"changed after it was written; restore the old value, or start again with 'kdtune study --fresh'"
         )
     frozen, log = folder.read_study(), TrialLog.read(folder.trials)
     if changed := list(_changed_components(folder, log)):

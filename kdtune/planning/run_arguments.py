@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.references import with_absolute_path
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
@@ -15,6 +16,7 @@ from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.specs import load_study
+from kdtune.specs.component import Component
 from kdtune.specs.loading import StudyLike, not_installed, strategy_labels
 from kdtune.specs.strategy_labels import LABEL, check_strategies
 from kdtune.specs.study import Study
@@ -74,7 +76,9 @@ def validate_run_arguments(
         raise SpecError(
             [replace(fault, where=f"study {spec.name}", key=f"loss.{fault.key}") for fault in error.faults]
         ) from None
-    if faults := first_rounds(spec, foreign_labels(spec, names), f"study {spec.name}")[1]:
+    # Any strategy may need the labels that synthetic images do not have.
+    to_ask = names if spec.synthesis else foreign_labels(spec, names)
+    if faults := first_rounds(spec, to_ask, f"study {spec.name}")[1]:
         raise SpecError(faults)
     return spec, {name: make_strategies(spec, name) for name in names}
 
@@ -82,16 +86,17 @@ def validate_run_arguments(
 def _with_labels(asked: Sequence[str], study: Study) -> tuple[list[str], Study]:
     """Return what was asked for with labels in place of references, and the study with these labels.
 
-    A reference such as ``tuned:ea`` is no label, since it cannot name a folder. Its label is ``tuned-ea``, unless the
-    study lists that label for something else.
+    A reference such as ``tuned:ea`` or ``./file.py:NAME`` is no label, since it cannot name a folder. Its label is
+    ``tuned-ea`` or ``file-NAME``, unless the study lists that label for something else.
 
     Raises:
         SpecError: There is no such strategy.
     """
     labels, listed, faults = [], dict(study.strategies), []
     for name in asked:
-        label, options = name.replace(":", "-"), {"strategy": name}
-        is_reference = ":" in name and LABEL.fullmatch(label) and not STRATEGIES.problem(name)
+        reference = with_absolute_path(name, Path.cwd())
+        label, options = Component(name=reference).slug, {"strategy": reference}
+        is_reference = ":" in name and LABEL.fullmatch(label) and not STRATEGIES.problem(reference)
         if not is_reference or listed.get(label, options) != options:
             labels.append(name)
             continue
@@ -107,10 +112,16 @@ def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:
     """Return a fault for each name that is neither a label of the study nor a strategy."""
     known = list(dict.fromkeys([*labels, *STRATEGIES]))
     return [
-        Fault("--strategy", "", f"unknown strategy {name!r}; {did_you_mean(name, known)}")
+        Fault("--strategy", "", _file_problem(name) or f"unknown strategy {name!r}; {did_you_mean(name, known)}")
         for name in asked
         if name not in (ALL, *known)
     ]
+
+
+def _file_problem(name: str) -> str | None:
+    """Return what is wrong with a reference to a Python file; None for a name, and for a reference without a fault."""
+    reference = with_absolute_path(name, Path.cwd())
+    return STRATEGIES.problem(reference) if reference.startswith("/") else None
 
 
 def check_resources(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from kdtune.artifacts.given_teacher import with_given_teacher
+from kdtune.artifacts.student_data import use_stand_ins
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
 from kdtune.data.sources import available_images, check_repeatable, describe_data
@@ -147,8 +148,11 @@ def _check_parts(
     if not faults:
         found.study = described_study
     if not problems:
+        context = TrainingContext(described_study, device, threads, str(place.path))
+        with _collected(found, where, "teacher"):
+            use_stand_ins(context)
         with _collected(found, where, ""):
-            _check_steps(found, TrainingContext(described_study, device, threads, str(place.path)), rounds, where)
+            _check_steps(found, context, rounds, where)
     return found
 
 

@@ -4,11 +4,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from kdtune.catalog.builtin import LOSSES, OPTION_CATALOGS, STRATEGIES
-from kdtune.errors import SpecError
+from kdtune.errors import SpecError, UsageError
+from kdtune.planning.rungs import check_end, check_round, epochs_until
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
@@ -106,6 +108,18 @@ def epochs_of(study: Study, label: str) -> tuple[int, int]:
     return recipe.training.epochs, recipe.teacher_epochs(recipe.training.epochs)
 
 
+def trained_share(study: Study, label: str, epochs: int) -> Fraction:
+    """Return the largest part of the epochs of all its trainings that a strategy trains; less than 1 with rungs.
+
+    Args:
+        study: The study.
+        label: Label of the strategy.
+        epochs: Epochs of a whole training.
+    """
+    strategy = make_strategies(study, label)[0]
+    return Fraction(strategy.expected_epochs(epochs), strategy.expected_trials() * epochs)
+
+
 def first_recipe(study: Study, label: str) -> Recipe | None:
     """Return the recipe of a strategy's first training; None if that depends on outcomes."""
     suggestions = make_strategies(study, label)[0].planned()
@@ -128,7 +142,7 @@ class _Repeat:
         self.number = number
         self.seed = seed
         self.strategy = strategy
-        self.round: list[Trial] = []
+        self.round: list[tuple[Suggestion, Trial]] = []
         self.waiting: deque[Trial] = deque()
         self.asked = 0
         self.exhausted = False
@@ -136,8 +150,26 @@ class _Repeat:
     def hand_out(self) -> None:
         """Queue the trials of the round that have not ended."""
         # The same point twice in a round is one trial. A trial that has ended is answered from its record.
-        once = {trial.id: trial for trial in self.round}
-        self.waiting = deque(trial for trial in once.values() if not trial.is_final)
+        once = {trial.id: trial for suggestion, trial in self.round if not self.has_ended(suggestion, trial)}
+        self.waiting = deque(once.values())
+
+    def has_ended(self, suggestion: Suggestion, trial: Trial) -> bool:
+        """Return whether a trial need not train for a suggestion, because it has an outcome for it."""
+        if not self.strategy.has_rungs:
+            return trial.is_final
+        return trial.status in ("completed", "failed") or epochs_until(suggestion, trial) in trial.reached
+
+    def outcome(self, suggestion: Suggestion, trial: Trial) -> Outcome:
+        """Return the outcome of a trial that has ended for a suggestion."""
+        reached = trial.reached.get(epochs_until(suggestion, trial)) if self.strategy.has_rungs else None
+        if reached is None:
+            return Outcome(suggestion, trial.val_accuracy, trial.val_loss, trial.score)
+        return Outcome(suggestion, reached.val_accuracy, reached.val_loss, trial.score_of(reached.deciding))
+
+    def target_epochs(self, trial: Trial) -> int:
+        """Return the number of epochs to which a trial of the current round trains."""
+        targets = [epochs_until(suggestion, one) for suggestion, one in self.round if one is trial]
+        return max(targets, default=trial.planned_epochs)
 
 
 class Plan:
@@ -196,9 +228,25 @@ class Plan:
             epoch: The epoch that has ended.
             value: The metric on the validation images that decides the study.
         """
-        strategy = self._repeats[trial.repeat].strategy
+        repeat = self._repeats[trial.repeat]
+        strategy = repeat.strategy
+        if strategy.has_rungs and epoch >= repeat.target_epochs(trial):
+            return False
         score = objective_of(self._study).score(value)
         return not strategy.judges_epochs or strategy.report(trial.suggestion, epoch, score)
+
+    def target_epochs(self, trial: Trial) -> int | None:
+        """Return the number of epochs after which a trial stops for now; None if it trains to its end."""
+        repeat = self._repeats[trial.repeat]
+        target = repeat.target_epochs(trial)
+        return target if repeat.strategy.has_rungs and target < trial.planned_epochs else None
+
+    def is_needed(self, trial: Trial) -> bool:
+        """Return whether a trial that has ended may still continue, or be chosen although another one is better."""
+        repeat, wanted = self._repeats[trial.repeat], set()
+        wanted |= {"pruned"} if repeat.strategy.has_rungs else set()
+        wanted |= {"completed"} if repeat.strategy.chooses else set()
+        return not repeat.exhausted and trial.status in wanted
 
     def expected_trials(self) -> int:
         """Return the expected number of trials over all repeats; exact for repeats that are completely planned."""
@@ -211,15 +259,29 @@ class Plan:
 
     def _advance(self, repeat: _Repeat) -> None:
         """Ask the strategy for another round if the current one has ended."""
-        while not repeat.exhausted and all(trial.is_final for trial in repeat.round):
+        while not repeat.exhausted and all(repeat.has_ended(*one) for one in repeat.round):
             if repeat.round:
-                repeat.strategy.tell([_outcome(trial) for trial in repeat.round])
+                repeat.strategy.tell([repeat.outcome(*one) for one in repeat.round])
             suggestions = repeat.strategy.ask()
-            repeat.round = [self._suggest(repeat, suggestion) for suggestion in suggestions]
+            repeat.round = [(suggestion, self._suggest(repeat, suggestion)) for suggestion in suggestions]
+            check_round(repeat.strategy, repeat.round)
             repeat.hand_out()
             if not suggestions:
+                check_end(repeat.strategy, self._log.of_repeat(repeat.number))
                 repeat.exhausted = True
-                self._log.plan_complete(repeat.number)
+                self._log.plan_complete(repeat.number, self._choice(repeat))
+
+    def _choice(self, repeat: _Repeat) -> Trial | None:
+        """Return the trial that a strategy chooses itself; None if the best one is chosen."""
+        choice = repeat.strategy.choice() if repeat.strategy.chooses else None
+        if choice is None:
+            return None
+        point = choice.as_point()
+        completed = [one for one in self._log.of_repeat(repeat.number) if one.status == "completed"]
+        found = next((one for one in completed if one.point == point), None)
+        if found is None:
+            raise UsageError(f"{repeat.strategy}: choice() returned {point}, which was not trained to its end")
+        return found
 
     def _resolved(self, suggestion: Suggestion, seed: int) -> TrialSpec:
         return resolved_trial(self._study, suggestion, seed)
@@ -234,7 +296,3 @@ class Plan:
         trial = self._log.suggestion(spec.identity, repeat.number, repeat.seed, repeat.asked, point, spec)
         repeat.asked += 1
         return trial
-
-
-def _outcome(trial: Trial) -> Outcome:
-    return Outcome(trial.suggestion, trial.val_accuracy, trial.val_loss, trial.score)

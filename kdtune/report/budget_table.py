@@ -6,20 +6,22 @@ from rich.text import Text
 from kdtune.analysis.equal_budget import AtBudget, EqualBudget
 from kdtune.catalog.metric import Metric
 from kdtune.report.csv_and_markdown import markdown_list, markdown_row
-from kdtune.report.number_formats import NOTHING, significant
+from kdtune.report.number_formats import NOTHING
 from kdtune.report.split_table import SplitTable
 from kdtune.report.statistics_table import points
+from kdtune.report.units import Unit, energy, energy_unit
 
 _NOTE = (
-    "Validation values of the best training that each repeat had finished when it was charged so much; what is charged "
-    "apart from trainings, such as the start, counts before the first one. Trials count in the order of suggestion."
+    "Validation values of the best training that each repeat had finished when it was charged so much. The start "
+    "counts before the first training; idle power and evaluation grow in proportion to the trainings. Trials count in "
+    "the order of suggestion."
 )
 
 
 def budget_table(found: EqualBudget) -> RenderableType:
     """Return the table with its note."""
     names, *rows = _rows(found)
-    table = SplitTable(f"At {significant(found.kwh)} kWh for one model", names, ("strategy",))
+    table = SplitTable(f"At {energy(found.kwh)} for one model", names, ("strategy",))
     for row in rows:
         table.add_row(row)
     return Group(Text(), table, Text(_NOTE, style="dim"))
@@ -30,14 +32,15 @@ def budget_markdown(found: EqualBudget) -> str:
     names, *rows = _rows(found)
     rule = [":--", *["--:"] * (len(names) - 1)]
     table = "\n".join(markdown_row(row) for row in [names, rule, *rows])
-    return f"At {significant(found.kwh)} kWh for one model:\n\n{table}\n\n{markdown_list([_NOTE])}"
+    return f"At {energy(found.kwh)} for one model:\n\n{table}\n\n{markdown_list([_NOTE])}"
 
 
 def _rows(found: EqualBudget) -> list[list[str]]:
-    names = ["strategy", f"val. {Metric(found.metric).title} %", "repeats", "trainings", "first model at kWh"]
-    return [names, *(_cells(one) for one in found.strategies)]
+    unit = energy_unit(one.kwh_needed for one in found.strategies)
+    names = ["strategy", f"val. {Metric(found.metric).title} %", "repeats", "trainings", f"first model at {unit.name}"]
+    return [names, *(_cells(one, unit) for one in found.strategies)]
 
 
-def _cells(one: AtBudget) -> list[str]:
+def _cells(one: AtBudget, unit: Unit) -> list[str]:
     trials = NOTHING if one.trials is None else f"{one.trials:.3g}"
-    return [one.strategy, points(one.validation), str(one.repeats), trials, significant(one.kwh_needed)]
+    return [one.strategy, points(one.validation), str(one.repeats), trials, unit.number(one.kwh_needed)]

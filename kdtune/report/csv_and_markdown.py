@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from kdtune.report.tables import Row, columns, cost_rows, has_green_index, teacher_row
+from kdtune.report.cost_rows import Row, columns, cost_rows, has_green_index, teacher_row
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.escaping import for_markdown, for_spreadsheet
@@ -70,12 +70,12 @@ def as_csv(results: Sequence[StrategyResult]) -> str:
     return text.getvalue()
 
 
-def as_markdown(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: str) -> str:
-    """Return the cost table as a Markdown table."""
-    rows = cost_rows(results, baseline)
+def as_markdown(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: str, *, wide: bool = True) -> str:
+    """Return the cost table as a Markdown table; see :func:`kdtune.report.tables.cost_table`."""
+    rows = cost_rows(results, baseline, teacher, wide=wide)
     if teacher and results:
-        rows.append(teacher_row(teacher, results))
-    names = list(columns(results))
+        rows.append(teacher_row(teacher, results, wide=wide))
+    names = list(columns(results, teacher, wide=wide))
     rule = [":--" if name in ("strategy", "tau") else "--:" for name in names]
     return "\n".join(markdown_row(row) for row in [names, rule, *rows])
 

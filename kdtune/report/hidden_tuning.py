@@ -7,12 +7,12 @@ from kdtune.results.strategy_result import StrategyResult
 
 
 def hidden_tuning(results: Sequence[StrategyResult]) -> list[str]:
-    """Return a note for each method under which models of the table were trained."""
-    found = dict(pair for result in results for pair in _of_result(result))
-    return [
-        f"Hidden tuning of {name}, charged only where a strategy searches it: {tuning}."
-        for name, tuning in found.items()
-    ]
+    """Return a note for each method under which models of the table were trained, and what they have in common."""
+    found: dict[str, list[str]] = {}
+    for name, tuning in dict(pair for result in results for pair in _of_result(result)).items():
+        found.setdefault(tuning, []).append(name)
+    lines = [f"Hidden tuning of {' and '.join(names)}: {tuning}." for tuning, names in found.items()]
+    return [*lines, "Hidden tuning is charged only where a strategy searches it."] if lines else []
 
 
 def _of_result(result: StrategyResult) -> Iterator[tuple[str, str]]:

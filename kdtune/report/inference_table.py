@@ -10,9 +10,11 @@ from rich.text import Text
 from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
+from kdtune.report.cost_rows import Row
 from kdtune.report.number_formats import NOTHING, amount, percent, ratio, significant
+from kdtune.report.row_names import network_name
 from kdtune.report.split_table import PLAIN_HEAD
-from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
+from kdtune.report.tables import how_computed, how_emitted, how_far_off, how_measured
 from kdtune.results.inference_document import InferenceDocument, NetworkInUse, Payback
 
 NETWORK_COLUMNS = (
@@ -86,8 +88,8 @@ def network_rows(document: InferenceDocument) -> list[Row]:
     of_parameters, of_macs, of_time, of_energy, of_pass = (ratio(more / less) for more, less in pairs)
     of_last = [NOTHING, of_energy, *[of_pass] * 2, of_energy]
     return [
-        _network_row(f"teacher ({teacher.model})", document, teacher),
-        _network_row(f"student ({student.model})", document, student),
+        _network_row(network_name("teacher", teacher.model), document, teacher),
+        _network_row(network_name("student", student.model), document, student),
         ["teacher / student", of_parameters, of_macs, NOTHING, of_time, *of_last],
     ]
 

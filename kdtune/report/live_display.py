@@ -8,16 +8,21 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from kdtune.catalog.metric import ACCURACY, Metric, deciding_value
 from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.report.number_formats import NOTHING, describe_point, duration, percent, significant
+from kdtune.report.units import energy
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.tasks.loading import objective_of
+
+#: Widths of the bars of the study and of a trial, in characters.
+_STUDY_BAR, _TRIAL_BAR = 40, 12
 
 
 @dataclass
@@ -82,6 +87,11 @@ class Progress:
         left = sum(max(0, trials - self.ended.get(name, 0)) for name, trials in self.planned.items())
         return left * fmean(self.trial_s) + (to_start * fmean(self.start_s) if to_start else 0.0)
 
+    def of_study(self) -> tuple[int, int]:
+        """Return how many trials of the whole study have ended, and how many are planned as far as known."""
+        ended = sum(self.ended.values())
+        return ended, max(ended, sum(self.planned.values()))
+
     def eta(self) -> str:
         """Return :meth:`eta_s` as text."""
         seconds = self.eta_s()
@@ -96,7 +106,9 @@ class _Display(Watcher):
         self._progress = Progress()
         self._strategy = ""
         self._running: dict[str, _Running] = {}
+        self._ended: set[str] = set()
         self._spent_uj: dict[str, int] = {}
+        self._best: Trial | None = None
         self._kwh: Callable[[int], float] = raw_kwh
         self._objective = Metric(ACCURACY)
 
@@ -108,7 +120,7 @@ class _Display(Watcher):
         self._objective = objective_of(study)
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
-        self._strategy = name
+        self._strategy, self._best = name, None
         self._progress.strategy_started(name, trials, time.monotonic(), ended)
 
     def trials_planned(self, trials: int) -> None:
@@ -126,7 +138,12 @@ class _Display(Watcher):
 
     def trial_ended(self, trial: Trial) -> None:
         self._running.pop(trial.id, None)
-        self._progress.trial_ended(self._strategy, time.monotonic())
+        if trial.status == "completed" and trial.score is not None:
+            before = self._best.score if self._best else None
+            self._best = trial if before is None or trial.score > before else self._best
+        if trial.id not in self._ended:  # a trial that was stopped may go on and end again
+            self._progress.trial_ended(self._strategy, time.monotonic())
+        self._ended.add(trial.id)
 
     def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
         now_s = time.monotonic()
@@ -137,15 +154,32 @@ class _Display(Watcher):
     def _spent_kwh(self) -> float:
         return self._kwh(sum(self._spent_uj.values()))
 
+    def _best_so_far(self) -> str:
+        """Return the best finished trial of the strategy in words; empty before there is one."""
+        if self._best is None:
+            return ""
+        value = percent(self._best.val_deciding)
+        return f"best so far: {value} % at tau {describe_point(self._best.point)}, seed {self._best.seed}"
+
+
+def _teacher_progress(epochs: int, metrics: dict[str, Any]) -> str:
+    value = percent(deciding_value(metrics))
+    return f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {value} %"
+
 
 class PlainLines(_Display):
-    """Prints a line for each message, each started strategy and each ended trial."""
+    """Prints a line for each message, each tenth of a teacher's training, each started strategy and ended trial."""
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
         self._print(f"{text} ...")
+
+    def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
+        tenths = [10 * epoch // epochs for epoch in (metrics["epoch"] - 1, metrics["epoch"])]
+        if tenths[0] < tenths[1]:
+            self._print(_teacher_progress(epochs, metrics))
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)
@@ -183,9 +217,7 @@ class LiveTable(_Display):
             self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
-        self._message = (
-            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(deciding_value(metrics))} %"
-        )
+        self._message = _teacher_progress(epochs, metrics)
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)
@@ -195,7 +227,7 @@ class LiveTable(_Display):
         progress = self._progress
         self._console.print(
             f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "
-            f"{significant(self._kwh(self._spent_uj.get(name, 0)))} kWh so far",
+            f"{energy(self._kwh(self._spent_uj.get(name, 0)))} so far",
             highlight=False,
         )
         self._running.clear()
@@ -210,27 +242,45 @@ class LiveTable(_Display):
         if not self._strategy or (self._message and not self._running):
             return Text(f"{self._message} ... ({elapsed})")
         done, planned = progress.ended.get(self._strategy, 0), progress.planned.get(self._strategy, 0)
+        watts = [running.watts for running in list(self._running.values()) if running.watts is not None]
+        power = f", trials {significant(sum(watts))} W" if watts else ""
         head = Text(
-            f"{self._strategy}: {done}/{planned} trials, study {significant(self._spent_kwh())} kWh, "
+            f"{self._strategy}: {done}/{planned} trials, study {energy(self._spent_kwh())}{power}, "
             f"{elapsed} elapsed, {progress.eta()}",
             style="bold",
         )
+        lines: list[RenderableType] = [head, _bar_with_count(*progress.of_study())]
+        lines += [Text(self._best_so_far())] if self._best else []
         if not self._running:
-            return Group(head, Text("testing the chosen models" if done >= planned else "starting workers"))
+            return Group(*lines, Text("testing the chosen models" if done >= planned else "starting workers"))
+        return Group(*lines, self._table())
+
+    def _table(self) -> Table:
+        """Return a row for each running trial."""
         table = Table(box=None, pad_edge=False)
-        for name in ("trial", "tau", "seed", "epoch", f"val. {self._objective.title} %", "W", "kWh"):
-            table.add_column(name, justify="left" if name in ("trial", "tau") else "right")
+        for name in ("trial", "tau", "seed", "", "epoch", f"val. {self._objective.title} %", "W", "energy"):
+            table.add_column(name, justify="left" if name in ("trial", "tau", "") else "right")
         for running in list(self._running.values()):
             table.add_row(
                 running.trial.id,
                 Text(describe_point(running.trial.point)),
                 str(running.trial.seed),
+                ProgressBar(total=max(1, running.epochs), completed=running.epoch, width=_TRIAL_BAR),
                 f"{running.epoch}/{running.epochs}",
                 percent(running.value),
                 significant(running.watts),
-                significant(self._kwh(running.energy_uj)),
+                energy(self._kwh(running.energy_uj)),
             )
-        return Group(head, table)
+        return table
+
+
+def _bar_with_count(ended: int, planned: int) -> RenderableType:
+    """Return the bar of the whole study, with the number of trials behind it."""
+    line = Table.grid(padding=(0, 1))
+    line.add_row(
+        ProgressBar(total=max(1, planned), completed=ended, width=_STUDY_BAR), f"{ended}/{planned} trials of the study"
+    )
+    return line
 
 
 def display(console: Console, *, quiet: bool = False) -> Watcher:

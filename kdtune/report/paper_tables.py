@@ -11,10 +11,11 @@ from kdtune.energy.carbon import PAPER
 from kdtune.paper.filled_tables import Figure, FilledRow, PaperComparison
 from kdtune.paper.printed_values import PERCENT, PaperTable, paper_values
 from kdtune.paper.row_choice import to_finish
+from kdtune.report.cost_rows import Row
 from kdtune.report.csv_and_markdown import markdown_list, markdown_row
 from kdtune.report.number_formats import NOTHING, significant
 from kdtune.report.split_table import PLAIN_HEAD
-from kdtune.report.tables import Row, how_measured
+from kdtune.report.tables import how_measured
 from kdtune.results.cost_document import Cost
 
 SOURCE = "PLOS ONE 2023, e0285668"

@@ -8,12 +8,16 @@ from rich.text import Text
 
 from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate
 from kdtune.planning.study_plan import StudyPlan
+from kdtune.report.cost_rows import CostUnits, flops_of
 from kdtune.report.number_formats import NOTHING, describe_point, duration, significant
+from kdtune.report.row_names import network_name
 from kdtune.report.split_table import PLAIN_HEAD
+from kdtune.report.units import co2_unit, energy_unit, flops_unit
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.suggestion import Suggestion
 
-COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")
+#: ``{}`` are units.
+COLUMNS = ("strategy", "points", "trials", "{flops}", "time", "energy ({energy})", "CO2 ({co2})")
 
 #: Number of consecutive integers from which they are written as a range.
 _RANGE = 4
@@ -29,55 +33,72 @@ def plan_table(plan: StudyPlan) -> RenderableType:
         box=PLAIN_HEAD,
         pad_edge=False,
     )
-    for name in COLUMNS:
+    units = _units(plan)
+    names = {"energy": units.energy.name, "co2": units.co2.name, "flops": units.flops.name}
+    for name in (column.format(**names) for column in COLUMNS):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for one in plan.estimates:
-        table.add_row(*_strategy_row(plan, one))
+        table.add_row(*_strategy_row(plan, one, units))
     table.add_section()
     if plan.teacher:
-        table.add_row(*_teacher_row(plan, plan.teacher))
+        table.add_row(*_teacher_row(plan, plan.teacher, units))
     if plan.logits and plan.logits.due_uj != 0:
-        table.add_row(*_logits_row(plan, plan.logits))
-    table.add_row(*_total_row(plan))
+        table.add_row(*_logits_row(plan, plan.logits, units))
+    table.add_row(*_total_row(plan, units))
     return Group(table, *(Text(line, style="dim") for line in _notes(plan)))
 
 
-def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
+def _units(plan: StudyPlan) -> CostUnits:
+    """Return the units that suit the largest value of each column."""
+    known = [uj for uj in (plan.total_uj, *(one.charged_uj for one in plan.estimates)) if uj is not None]
+    kwh, grams = ([of(uj) for uj in known] for of in (plan.carbon.kwh, plan.carbon.co2_g))
+    return CostUnits(energy_unit(kwh), co2_unit(grams), flops_unit([_total_flops(plan)]))
+
+
+def _total_flops(plan: StudyPlan) -> float | None:
+    return flops_of(plan.as_json()["plan"]["total"]["gflops_millions"])
+
+
+def _strategy_row(plan: StudyPlan, one: StrategyEstimate, units: CostUnits) -> list[str]:
     points = plan.suggestions[one.strategy]
     count = "adaptive" if points is None else f"{len({str(point) for repeat in points for point in repeat})}"
     trials = f"{'up to ' if points is None else ''}{one.trials}"
-    figures = _figures(plan, one.wall_s, one.charged_uj, complete=one.complete)
-    return [one.strategy, count, trials, significant(one.gflops_millions), *figures]
+    figures = _figures(plan, units, one.wall_s, one.charged_uj, complete=one.complete)
+    return [one.strategy, count, trials, units.flops.number(flops_of(one.gflops_millions)), *figures]
 
 
-def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
-    name = f"teacher ({teacher.model})"
+def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate, units: CostUnits) -> list[str]:
+    own = ", one for each repeat" if plan.study.vary else ""
+    name = network_name("teacher", teacher.model) + own
     if teacher.cached:
         where = "given and already evaluated" if teacher.given else "already in the cache"
         return [f"{name}, {where}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
-    figures = _figures(plan, teacher.wall_s, teacher.charged_uj, complete=False)
+    figures = _figures(plan, units, teacher.wall_s, teacher.charged_uj, complete=False)
     if teacher.given:
         return [f"{name}, given: to be evaluated", NOTHING, NOTHING, NOTHING, *figures]
-    return [name, NOTHING, "1", significant(teacher.gflops_millions), *figures]
+    flops = units.flops.number(flops_of(teacher.gflops_millions))
+    return [name, NOTHING, str(teacher.missing), flops, *figures]
 
 
-def _logits_row(plan: StudyPlan, logits: LogitsEstimate) -> list[str]:
-    figures = _figures(plan, logits.wall_s, logits.due_uj, complete=False)
+def _logits_row(plan: StudyPlan, logits: LogitsEstimate, units: CostUnits) -> list[str]:
+    figures = _figures(plan, units, logits.wall_s, logits.due_uj, complete=False)
     return [f"its logits, computed once ({logits.bytes / 1e9:.2g} GB)", NOTHING, NOTHING, NOTHING, *figures]
 
 
-def _total_row(plan: StudyPlan) -> list[str]:
+def _total_row(plan: StudyPlan, units: CostUnits) -> list[str]:
     total = plan.as_json()["plan"]["total"]
-    figures = _figures(plan, plan.total_wall_s, plan.total_uj, complete=plan.complete)
-    return ["the whole command", "", str(total["trials"]), significant(total["gflops_millions"]), *figures]
+    figures = _figures(plan, units, plan.total_wall_s, plan.total_uj, complete=plan.complete)
+    return ["the whole command", "", str(total["trials"]), units.flops.number(_total_flops(plan)), *figures]
 
 
-def _figures(plan: StudyPlan, wall_s: float | None, energy_uj: int | None, *, complete: bool) -> list[str]:
+def _figures(
+    plan: StudyPlan, units: CostUnits, wall_s: float | None, energy_uj: int | None, *, complete: bool
+) -> list[str]:
     """Return time, energy and CO2, marked as lower bounds if a part is known to be missing."""
     figures = [
         NOTHING if wall_s is None else duration(wall_s),
-        significant(None if energy_uj is None else plan.carbon.kwh(energy_uj)),
-        significant(None if energy_uj is None else plan.carbon.co2_g(energy_uj)),
+        units.energy.number(None if energy_uj is None else plan.carbon.kwh(energy_uj)),
+        units.co2.number(None if energy_uj is None else plan.carbon.co2_g(energy_uj)),
     ]
     return [figure if complete or figure == NOTHING else f"> {figure}" for figure in figures]
 

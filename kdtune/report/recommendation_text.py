@@ -5,11 +5,28 @@ from collections import Counter
 from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.recommendation import ComparedStrategy, Recommendation
 from kdtune.report.number_formats import describe_point, significant
-from kdtune.report.statistics_table import in_words, points
+from kdtune.report.statistics_table import in_words, points, sources_in_words
+
+_AT_CHANCE = (
+    "There is no answer: no model is better than always predicting the most frequent class, so differences between the "
+    "strategies mean nothing. Train for more epochs, or check the learning rate and the data, before you compare."
+)
 
 
 def recommendation_text(found: Recommendation) -> str:
     """Return the paragraph, without what is missing."""
+    return f"{found.study}: " + " ".join([*_sentences(found), *_basis(found)])
+
+
+def verdict_text(found: Recommendation) -> str:
+    """Return the verdict in at most two sentences: what to use, and the comparison that decides it."""
+    return " ".join(_sentences(found)[:2])
+
+
+def _sentences(found: Recommendation) -> list[str]:
+    """Return the answer and the comparisons on which it is based, the most important one first."""
+    if found.at_chance:
+        return [_AT_CHANCE]
     sentences = [_answer(found)]
     if found.advice == "no teacher":
         sentences.append(_of_teacher(found))
@@ -17,11 +34,17 @@ def recommendation_text(found: Recommendation) -> str:
         sentences.append(_of_search(found, found.search_gain, found.search, found.single))
     if found.advice != "no teacher" and found.teacher_gain:
         sentences.append(_of_teacher(found))
-    sentences.append(
-        f"This rests on {found.repeats} repeat{'s' * (found.repeats > 1)}, paired by seed, and on a margin of "
+    return list(filter(None, sentences))
+
+
+def _basis(found: Recommendation) -> list[str]:
+    """Return on what the answer is based, or nothing if it is based on no repeat."""
+    if found.at_chance or not found.tested_repeats:
+        return []
+    return [
+        f"This rests on {_repeats(found)}{_sources(found)}, paired by seed, and on a margin of "
         f"{significant(100 * found.margin)} points below which a difference does not matter."
-    )
-    return f"{found.study}: " + " ".join(filter(None, sentences))
+    ]
 
 
 def missing_lines(found: Recommendation) -> list[str]:
@@ -42,6 +65,23 @@ def _answer(found: Recommendation) -> str:
     }[found.advice]
 
 
+def _repeats(found: Recommendation) -> str:
+    """Return the number of repeats in words, and that of the study if some were not tested."""
+    if found.tested_repeats != found.repeats:
+        return f"{found.tested_repeats} of {found.repeats} repeats"
+    return f"{found.repeats} repeat{'s' * (found.repeats > 1)}"
+
+
+def _sources(found: Recommendation) -> str:
+    """Return what differed between repeats, unless that is only the seeds of the trainings."""
+    return f" over {sources_in_words(found.vary)}" if found.vary else ""
+
+
+def _verdict(one: BaselineComparison, margin: float) -> str:
+    """Return a verdict in words; how many repeats would settle it is listed with what is missing."""
+    return in_words(one, margin).partition(":")[0]
+
+
 def _named(one: ComparedStrategy) -> str:
     """Return the label of a strategy with the points that its repeats chose."""
     count = Counter(map(describe_point, one.chosen))
@@ -58,7 +98,7 @@ def _of_search(
 ) -> str:
     text = (
         f"Searching with {search.strategy} ({search.trials} trainings) gains {points(gain.difference, signed=True)} "
-        f"points over {single.strategy}{_for_energy(gain)} ({in_words(gain, found.margin)})"
+        f"points over {single.strategy}{_for_energy(gain)} ({_verdict(gain, found.margin)})"
     )
     if found.control is None or found.control_gain is None or found.search_over_control is None:
         return f"{text}. How much of that is luck is not known."
@@ -67,7 +107,7 @@ def _of_search(
     over = found.search_over_control
     return (
         f"{text}; {restarts} gain {luck}, so the search itself gives {points(over.difference, signed=True)} "
-        f"({in_words(over, found.margin)})."
+        f"({_verdict(over, found.margin)})."
     )
 
 
@@ -89,5 +129,5 @@ def _of_teacher(found: Recommendation) -> str:
         return ""
     return (
         f"Distillation with {gain.strategy} gains {points(gain.difference, signed=True)} points over "
-        f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({in_words(gain, found.margin)})."
+        f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({_verdict(gain, found.margin)})."
     )

@@ -7,11 +7,12 @@ from rich.text import Text
 
 from kdtune.analysis.replay_forecast import BudgetPoint, ReplayForecast
 from kdtune.catalog.metric import Metric
-from kdtune.report.number_formats import percent, significant
+from kdtune.report.number_formats import NOTHING, percent
 from kdtune.report.split_table import SplitTable
+from kdtune.report.units import Unit, energy_unit
 
-#: ``{}`` is the metric.
-COLUMNS = ("strategy", "trainings", "kWh", "val. {} %", "elsewhere %", "regret", "finds the best")
+#: ``{}`` are the metric and the unit of energy.
+COLUMNS = ("strategy", "trainings", "energy ({energy})", "val. {metric} %", "elsewhere %", "regret", "finds the best")
 
 #: Numbers of trainings that are shown, besides the largest one.
 SHOWN = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
@@ -24,30 +25,31 @@ def replay_table(forecasts: Sequence[ReplayForecast]) -> RenderableType:
     metrics = {one.metric for one in forecasts}
     title = Metric(metrics.pop()).title if len(metrics) == 1 else "objective"
     studies = ", ".join(dict.fromkeys(one.study for one in forecasts))
-    names = [name.format(title) for name in COLUMNS]
+    unit = energy_unit(point.training_kwh for one in forecasts for point in one.curve)
+    names = [name.format(metric=title, energy=unit.name) for name in COLUMNS]
     table = SplitTable(f"{studies}: replayed searches", names, ("strategy",), names.index("elsewhere %"))
     for place, one in enumerate(forecasts):
         if place:
             table.add_section()
-        for row in replay_rows(one):
+        for row in replay_rows(one, unit):
             table.add_row(row)
     return Group(table, *(Text(line, style="dim") for line in replay_notes(forecasts)))
 
 
-def replay_rows(forecast: ReplayForecast) -> list[list[str]]:
-    """Return a row for each number of trainings that is shown."""
+def replay_rows(forecast: ReplayForecast, unit: Unit) -> list[list[str]]:
+    """Return a row for each number of trainings that is shown, with energies in the given unit."""
     last = forecast.curve[-1]
     shown = [point for point in forecast.curve if point.trials in SHOWN or point is last]
-    return [[forecast.strategy if place == 0 else "", *_cells(point)] for place, point in enumerate(shown)]
+    return [[forecast.strategy if place == 0 else "", *_cells(point, unit)] for place, point in enumerate(shown)]
 
 
-def _cells(point: BudgetPoint) -> list[str]:
+def _cells(point: BudgetPoint, unit: Unit) -> list[str]:
     return [
         str(point.trials),
-        significant(point.training_kwh),
+        unit.number(point.training_kwh),
         percent(point.validation),
         percent(point.elsewhere),
-        f"{100 * point.regret:.1f}",
+        NOTHING if point.regret is None else f"{100 * point.regret:.1f}",
         f"{point.found_best:.0%}",
     ]
 
@@ -66,7 +68,7 @@ def replay_notes(forecasts: Sequence[ReplayForecast]) -> list[str]:
         for one in forecasts
     ]
     lines.append(
-        "Nothing was trained, and only recorded points count. kWh: recorded energy of the trainings, without start-up."
+        "Nothing was trained, and only recorded points count. Energy: that recorded for trainings, without start-up."
     )
     lines.append(
         "Elsewhere: validation value at the chosen point in the other repeats, which the choice does not flatter. "

@@ -9,6 +9,7 @@ from kdtune.catalog.metric import Metric
 from kdtune.report.number_formats import describe_point, percent, significant
 from kdtune.report.split_table import SplitTable
 from kdtune.report.statistics_table import points
+from kdtune.report.units import energy_unit
 
 #: Numbers of random points of which the expectation is shown.
 SHOWN = (1, 2, 3, 5, 10, 20, 50)
@@ -16,10 +17,11 @@ SHOWN = (1, 2, 3, 5, 10, 20, 50)
 
 def sensitivity_table(found: Sensitivity) -> RenderableType:
     """Return a row for each point, and what follows from them."""
-    names = ["tau", f"val. {Metric(found.metric).title} %", "chosen in", "kWh"]
+    unit = energy_unit(one.training_kwh for one in found.points)
+    names = ["tau", f"val. {Metric(found.metric).title} %", "chosen in", f"energy ({unit.name})"]
     table = SplitTable(f"{found.study}: sensitivity to the searched values", names, ("tau",))
     for one in found.points:
-        cells = [points(one.validation), str(one.chosen), significant(one.training_kwh)]
+        cells = [points(one.validation), str(one.chosen), unit.number(one.training_kwh)]
         table.add_row([describe_point(one.point), *cells])
     return Group(table, *(Text(line, style="dim") for line in sensitivity_lines(found)))
 
@@ -62,8 +64,11 @@ def _unneeded(found: Sensitivity) -> str:
 
 def _of_budgets(found: Sensitivity) -> str:
     shown = [one for one in found.budgets if one.trials in SHOWN or one is found.budgets[-1]]
+    unit = energy_unit(point.training_kwh for point in found.points)
     texts = []
     for one in shown:
-        gain = "" if one.gain_per_kwh is None else f", the last gained {significant(100 * one.gain_per_kwh)} points/kWh"
+        gain = ""
+        if one.gain_per_kwh is not None:
+            gain = f", the last gained {significant(100 * one.gain_per_kwh / unit.per_base)} points/{unit.name}"
         texts.append(f"{one.trials}: {percent(one.elsewhere)} %{gain}")
     return f"Best of so many random points, judged by the other repeats: {'; '.join(texts)}."

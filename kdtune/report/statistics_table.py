@@ -156,8 +156,8 @@ def in_words(one: BaselineComparison, margin: float) -> str:
 def statistics_notes(found: TableStatistics) -> list[str]:
     """Return notes on the table."""
     lines = [
-        "In parentheses: 95 % intervals over repeats by Student's t. They cover what varied between repeats, the seeds "
-        "of the trainings, and not the choice of the test images.",
+        f"In parentheses: 95 % intervals over repeats by Student's t. They cover what varied between repeats: "
+        f"{sources_in_words(found.vary)}; not the choice of the test images.",
         "Val. - test is the chosen model's value on the validation images minus that on the test images; searches "
         "choose by the former, so it is too good.",
     ]
@@ -193,6 +193,15 @@ def statistics_notes(found: TableStatistics) -> list[str]:
             "energy in common."
         )
     return lines
+
+
+def sources_in_words(vary: Sequence[str]) -> str:
+    """Return what differs between repeats, in words; another split needs another teacher too."""
+    split, teacher = "split" in vary, bool(vary)
+    sources = ["the seeds of the trainings"]
+    sources += ["the split into training and validation images"] if split else []
+    sources += ["the teacher"] if teacher else []
+    return " and ".join(filter(None, [", ".join(sources[:-1]), sources[-1]]))
 
 
 def _too_few(comparisons: Sequence[BaselineComparison]) -> list[str]:

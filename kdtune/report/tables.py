@@ -5,108 +5,23 @@ from collections.abc import Collection, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kdtune.analysis.green_index import energy_multiple, formula
-from kdtune.analysis.strategy_figures import common_metric
-from kdtune.catalog.metric import ACCURACY
+from kdtune.analysis.green_index import formula
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
 from kdtune.paper.published_accuracies import published_accuracies
+from kdtune.report.cost_rows import BASELINE, LEADING, columns, cost_rows, teacher_row
 from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
-from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.report.number_formats import describe_point, significant
 from kdtune.report.split_table import SplitTable
+from kdtune.report.synthetic_images import synthetic_images_notes
+from kdtune.report.units import energy, energy_unit
 from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
-from kdtune.results.strategy_result import Computed, ExpectedCost, GreenIndex, StrategyResult
-
-#: Cells of a row, in the order of :data:`COLUMNS`.
-Row = list[str]
-
-BASELINE = "stochastic"
-
-COLUMNS = (
-    "strategy",
-    "trials",
-    "tau",
-    "val. acc. %",
-    "test acc. %",
-    "GFLOPs (M)",
-    "kWh",
-    "g CO2",
-    "energy as run",
-    "training only",
-)
-
-#: An optional column.
-GREEN = "green index"
-
-
-def columns(results: Sequence[StrategyResult]) -> tuple[str, ...]:
-    """Return the columns: :data:`COLUMNS` with the name of the objective, and the green index if results have one."""
-    named = tuple(name.replace("acc.", common_metric(results).title) for name in COLUMNS)
-    return (*named, GREEN) if has_green_index(results) else named
-
-
-def has_green_index(results: Sequence[StrategyResult]) -> bool:
-    """Return whether any result has a green index."""
-    return any(result.green_index for result in results)
-
-
-def _chosen(result: StrategyResult) -> str:
-    """Return the points that the repeats chose, or the one point if all agree."""
-    chosen = [describe_point(repeat.chosen) for repeat in result.repeats]
-    return chosen[0] if len(set(chosen)) == 1 else ", ".join(chosen)
-
-
-def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> list[Row]:
-    """Return one row per strategy. Costs are those of one model, the mean over all models."""
-    base = next((result for result in results if result.strategy == baseline), None)
-    shown = common_metric(results)
-    rows = []
-    for result in results:
-        cost = result.cost
-        trials = cost.of_one_model(result.trials)
-        rows.append(
-            [
-                result.strategy + ("" if result.status == "completed" else f" ({result.status})"),
-                NOTHING if trials is None else f"{round(trials, 2):g}",
-                _chosen(result),
-                percent(*result.mean_and_std(shown, "val")),
-                percent(*result.mean_and_std(shown, "test")),
-                significant(cost.of_one_model(cost.gflops_millions)),
-                significant(cost.of_one_model(cost.charged_kwh)),
-                significant(cost.of_one_model(cost.charged_co2_g)),
-                ratio(energy_multiple(result, base, "charged_kwh")),
-                ratio(energy_multiple(result, base, "training_kwh")),
-                *([_index(result.green_index)] if has_green_index(results) else []),
-            ]
-        )
-    return rows
-
-
-def _index(index: GreenIndex | None) -> str:
-    if index is None or index.points is None:
-        return NOTHING
-    return f"{index.points:.1f}" + ("" if index.points_std is None else f" +- {index.points_std:.1f}")
-
-
-def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
-    """Return the teacher's row with its accuracy and the cost of its training, which is unknown for given teachers."""
-    energy, carbon = teacher.training, results[0].cost.carbon
-    cells = [
-        f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
-        NOTHING if teacher.given else "1",
-        NOTHING,
-        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else teacher.val_objective),
-        percent(teacher.test.get(common_metric(results).name)),
-        significant(teacher.gflops_millions),
-        significant(carbon.kwh(energy.charged_uj) if energy else None),
-        significant(carbon.co2_g(energy.charged_uj) if energy else None),
-    ]
-    return cells + [NOTHING] * (len(columns(results)) - len(cells))  # columns that apply to strategies only
+from kdtune.results.strategy_result import Computed, StrategyResult
 
 
 def cost_table(
@@ -114,26 +29,37 @@ def cost_table(
     teacher: Teacher | None,
     baseline: str = BASELINE,
     remarks: Sequence[str] = (),
+    *,
+    wide: bool = False,
 ) -> RenderableType:
-    """Return the cost table with the teacher's row, followed by notes on the energy and further remarks."""
+    """Return the cost table with the teacher's row, followed by notes on the energy and further remarks.
+
+    Args:
+        results: Results of the strategies.
+        teacher: The teacher; None for a table without its row.
+        baseline: The strategy whose energy counts as 1.
+        remarks: Lines below the notes.
+        wide: Whether the table has all columns.
+    """
     if not results:
         return Text("There are no results.")
     models = {result.cost.models for result in results}
     title = f"{results[0].study}: cost of one model"
     title += f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""
-    names = columns(results)
-    table = SplitTable(title, names, ("strategy", "tau"), names.index("GFLOPs (M)"))
-    for row in cost_rows(results, baseline):
+    names = columns(results, teacher, wide=wide)
+    splits = [len(LEADING), len(LEADING) + 3] if wide else []
+    table = SplitTable(title, names, ("strategy", "tau"), *splits)
+    for row in cost_rows(results, baseline, teacher, wide=wide):
         table.add_row(row)
     if teacher:
         table.add_section()
-        table.add_row(teacher_row(teacher, results))
+        table.add_row(teacher_row(teacher, results, wide=wide))
     return Group(table, *(Text(line, style="dim") for line in [*notes(results, teacher, baseline), *remarks]))
 
 
 def _from_to(amounts: Collection[int], carbon: Carbon) -> str:
     """Format the range of energies in microjoules, or a single value if all are equal."""
-    return " to ".join(f"{significant(carbon.kwh(uj))} kWh" for uj in sorted({min(amounts), max(amounts)}))
+    return " to ".join(energy(carbon.kwh(uj)) for uj in sorted({min(amounts), max(amounts)}))
 
 
 def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: str = BASELINE) -> list[str]:
@@ -141,7 +67,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
     carbon = results[0].cost.carbon
     lines = list(dict.fromkeys(how_measured(result.cost.quality, result.cost.hardware) for result in results))
     if bounds := [_bound(result.cost) for result in results if result.cost.charged_kwh]:
-        lines.append(how_far_off("kWh", bounds))
+        lines.append(how_far_off("Energy", bounds))
     if of := [result.strategy for result in results if result.cost.attribution == "shared"]:
         lines.append(f"Attribution of {', '.join(of)} is shared: idle power is charged to no row.")
     for name in dict.fromkeys(name for result in results for name in result.cost.flags):
@@ -158,7 +84,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
     if index := results[0].green_index:
         lines.append(formula(index.points_per_doubling, baseline))
     lines += dict.fromkeys(how_computed(result.computed) for result in results)
-    lines += _of_shared_energy(results, carbon)
+    lines += _of_shared_energy(results, carbon) + synthetic_images_notes(results, carbon)
     if teacher:
         lines.append(_of_teacher(teacher, carbon))
     lines += [_lost(result) for result in results if result.cost.models < len(result.repeats)]
@@ -168,11 +94,11 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         for result in results
         for failure in result.failures
     ]
-    if expected := [_expected(result, result.estimate) for result in results if result.estimate]:
-        lines.append(f"Estimated before the run, all repeats: {', '.join(expected)}.")
+    lines += _estimates(results)
     if abandoned := abandoned_uj([result.cost for result in results]):
-        kwh = significant(carbon.kwh(abandoned))
-        lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
+        lines.append(
+            f"Spent on earlier runs that --fresh put aside, charged to no row: {energy(carbon.kwh(abandoned))}."
+        )
     return lines
 
 
@@ -195,7 +121,7 @@ def _of_shared_energy(results: Sequence[StrategyResult], carbon: Carbon) -> list
     if len(asked) == 1:
         lines.append(
             "The teacher's logits were computed once for all trainings of a repeat. Every strategy with a teacher is "
-            f"charged for them as training, as if it had run alone: {significant(carbon.kwh(asked.pop()))} kWh."
+            f"charged for them as training, as if it had run alone: {energy(carbon.kwh(asked.pop()))}."
         )
     if compiled := {one.compilation for one in shared if one.compilation}:
         lines.append(
@@ -216,15 +142,20 @@ def _lost(result: StrategyResult) -> str:
     models, repeats = result.cost.models, len(result.repeats)
     if models:
         return f"{result.strategy}: {models} of {repeats} repeats have a model; their cost includes the other repeats."
-    spent = significant(result.cost.charged_kwh)
-    return f"{result.strategy}: no repeat has a model, so there is no cost: {spent} kWh, {result.trials} trials so far."
+    spent = energy(result.cost.charged_kwh)
+    return f"{result.strategy}: no repeat has a model, so there is no cost: {spent}, {result.trials} trials so far."
 
 
 def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
     if not teacher.given:
+        if teacher.count:
+            return (
+                f"Each repeat has a teacher of its own. All {teacher.count} were trained for this study, and none is "
+                "included in any strategy's figures."
+            )
         return "The teacher was trained once and is not included in any strategy's figures."
     evaluation = teacher.energy
-    spent = f" Its evaluation took {significant(carbon.kwh(evaluation.charged_uj))} kWh." if evaluation else ""
+    spent = f" Its evaluation took {energy(carbon.kwh(evaluation.charged_uj))}." if evaluation else ""
     return (
         f"The teacher was given (weights {teacher.given}), so the energy of its training is unknown; it is not "
         f"included in any strategy's figures.{spent}"
@@ -237,10 +168,14 @@ def _bound(cost: Cost) -> float:
     return cost.carbon.kwh(cost.uncertainty_uj["charged"]) / cost.charged_kwh
 
 
-def _expected(result: StrategyResult, estimate: ExpectedCost) -> str:
-    """Format a strategy's estimate and its actual charge."""
-    expected, actual = significant(estimate.charged_kwh), significant(result.cost.charged_kwh)
-    return f"{result.strategy} {expected} kWh (used {actual})"
+def _estimates(results: Sequence[StrategyResult]) -> list[str]:
+    """Return a line with the estimate and the actual charge of each strategy, in one unit."""
+    pairs = {one.strategy: (one.estimate.charged_kwh, one.cost.charged_kwh) for one in results if one.estimate}
+    unit = energy_unit(kwh for pair in pairs.values() for kwh in pair)
+    expected = [f"{name} {unit.number(before)} ({unit.number(used)})" for name, (before, used) in pairs.items()]
+    if not expected:
+        return []
+    return [f"Estimated before the run (and used), {unit.name} over all repeats: {', '.join(expected)}."]
 
 
 def how_far_off(what: str, bounds: Sequence[float]) -> str:

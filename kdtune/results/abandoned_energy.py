@@ -52,12 +52,12 @@ def abandoned_uj(costs: Sequence[Cost]) -> int:
 
 def _add(total: Inputs, parts: Inputs) -> None:
     for kind, known in total.items():
-        for name, energy_uj in parts[kind].items():  # the greater one includes idle energy
+        for name, energy_uj in parts.get(kind, {}).items():  # the greater one includes idle energy
             known[name] = max(energy_uj, known.get(name, 0))
 
 
 def _without(parts: Inputs, billed: Sequence[Inputs]) -> Inputs:
     return {
-        kind: {name: uj for name, uj in by_name.items() if not any(name in one[kind] for one in billed)}
+        kind: {name: uj for name, uj in by_name.items() if not any(name in one.get(kind, {}) for one in billed)}
         for kind, by_name in parts.items()
     }

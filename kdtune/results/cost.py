@@ -19,12 +19,7 @@ from kdtune.specs.study import Study
 
 
 def cost_of(
-    folder: StrategyFolder,
-    study: Study,
-    log: TrialLog,
-    account: Account,
-    shared: SharedInputs,
-    carbon: Carbon,
+    folder: StrategyFolder, study: Study, log: TrialLog, account: Account, shared: SharedInputs, carbon: Carbon
 ) -> Cost:
     """Return the cost of a strategy. If nothing was metered, all energy is None, since a 0 would be a measurement.
 
@@ -53,6 +48,8 @@ def cost_of(
         gflops_millions=nominal / 1e15,
         training_flops=executed,
         meta_flops=meta or None,
+        synthesis_flops=sum(one.flops for one in shared.synthesis.values()) or None,
+        teachers=len(shared.teachers) if shared.other_teachers else None,
         energy_uj=_energy_by_bucket(account) if metered else dict.fromkeys(_energy_by_bucket(account)),
         sources_uj=account.sources if metered else None,
         uncertainty_uj=_uncertainty(account, inputs, dedicated=dedicated) if metered else None,
@@ -96,11 +93,13 @@ def _shared_energy(shared: SharedInputs) -> SharedEnergy:
     """Return the charges for shared inputs; None for a kind of which an input was not metered."""
     charged = {kind: sum(by_id.values()) for kind, by_id in shared.charged_parts.items()}
     unmetered_logits = any(store.energy is None for store in shared.teacher_logits.values())
+    unmetered_images = any(one.energy is None for one in shared.synthesis.values())
     unmetered_code = any(one.energy is None for one in shared.compilations.values())
     return SharedEnergy(
         session=charged["session"] if shared.sessions else None,
         teacher_logits=None if unmetered_logits else charged["teacher_logits"],
         compilation=None if unmetered_code else charged["compilation"],
+        synthesis=None if unmetered_images else charged["synthesis"],
     )
 
 
@@ -113,15 +112,17 @@ def _training_uj(account: Account, shared: SharedInputs) -> int:
 def _teacher_energy(study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int | None, dict[str, int]]:
     """Return the energy of the teacher's training, and a flag if it should be known but is not.
 
-    It is 0 for a strategy without a teacher. It is None for a teacher whose weights the user gave: the energy record of
-    such a teacher covers its evaluation, not its training.
+    It is 0 for a strategy without a teacher, and the sum for repeats with teachers of their own. It is None for a
+    teacher whose weights the user gave: the energy record of such a teacher covers its evaluation, not its training.
     """
     if not any(trial.needs_teacher(study) for trial in log.trials.values()):
         return 0, {}
-    teacher = shared.teacher
-    if teacher and teacher.training:
-        return teacher.training.charged_uj, {}
-    return None, {"teacher_unmetered": 1} if teacher and not teacher.given else {}
+    teachers = shared.teachers.values()
+    trainings = [teacher.training.charged_uj for teacher in teachers if teacher.training]
+    if teachers and len(trainings) == len(teachers):
+        return sum(trainings), {}
+    unmetered = sum(not teacher.given and teacher.training is None for teacher in teachers)
+    return None, {"teacher_unmetered": unmetered} if unmetered else {}
 
 
 def _worst_quality(account: Account, inputs: list[LedgerSummary]) -> Quality | None:

@@ -97,11 +97,12 @@ class SharedEnergy:
     session: int | None
     teacher_logits: int | None
     compilation: int | None
+    synthesis: int | None = 0
 
     @property
     def known_uj(self) -> int:
         """Sum of the known charges."""
-        return sum(uj or 0 for uj in (self.session, self.teacher_logits, self.compilation))
+        return sum(uj or 0 for uj in (self.session, self.teacher_logits, self.compilation, self.synthesis))
 
 
 @strict
@@ -113,11 +114,17 @@ class AbandonedParts:
     session: dict[str, int]
     teacher_logits: dict[str, int]
     compilation: dict[str, int]
+    synthesis: dict[str, int] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Inputs:
         """Energy of the shared inputs, by kind and id."""
-        return {"session": self.session, "teacher_logits": self.teacher_logits, "compilation": self.compilation}
+        return {
+            "session": self.session,
+            "teacher_logits": self.teacher_logits,
+            "compilation": self.compilation,
+            "synthesis": self.synthesis,
+        }
 
     @property
     def sum_uj(self) -> int:
@@ -147,7 +154,8 @@ class Cost:
         per_repeat_kwh: Charge of one model.
         training_kwh: Trials, evaluation, and the teacher's passes for replayed logits.
         charged_co2_g: CO2 of the charge.
-        teacher_kwh: Energy of the teacher's training; 0 for a strategy without a teacher.
+        teacher_kwh: Energy of the teacher's training; 0 for a strategy without a teacher, and the sum of all trainings
+            if the repeats have teachers of their own.
         with_teacher_kwh: Sum of the charge and the teacher's training.
         with_teacher_co2_g: CO2 of ``with_teacher_kwh``.
         car_km: Kilometres that a new car of 2018 drives for ``charged_co2_g``.
@@ -158,7 +166,9 @@ class Cost:
         flags: Number of occurrences of each flag of :data:`kdtune.energy.attribution.FLAGS`.
         carbon: Factors that convert energy to CO2.
         hardware: The metered nodes.
+        synthesis_flops: FLOPs of making synthetic images, which are part of no other figure; None if there are none.
         meta_flops: Those of the executed FLOPs that meta-gradients added; None if there are none.
+        teachers: Number of teachers in ``teacher_kwh`` if the repeats have teachers of their own; None otherwise.
     """
 
     models: int
@@ -189,6 +199,8 @@ class Cost:
     carbon: Carbon
     hardware: tuple[Node, ...]
     meta_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    synthesis_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    teachers: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     def of_one_model(self, total: float | None) -> float | None:
         """Divide a total between the models; None if there is no model or no total.

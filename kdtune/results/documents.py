@@ -22,7 +22,7 @@ from kdtune.storage.records import faults, parsed
 MADE_AGAIN = "delete it; it is built again from the other files"
 
 #: What the user can do about a damaged file that was written while a strategy ran and cannot be built again.
-REMEDY = "replace it with an intact copy, or run the strategy again with 'kdtune study' and --fresh"
+REMEDY = "replace it with an intact copy, or run the strategy again with 'kdtune study --fresh'"
 
 T = TypeVar("T")
 

@@ -50,8 +50,8 @@ def _removed_energy_uj(folder: StudyFolder, names: set[str]) -> int:
     for strategy in folder.strategies():
         shared = read_shared(strategy)
         energies: dict[str, LedgerSummary | TeacherEnergy | None] = {}
-        energies |= {name: one.energy for name, one in (shared.teacher_logits | shared.compilations).items()}
-        if shared.teacher:
-            energies[shared.teacher.key] = shared.teacher.energy
+        inputs = shared.teacher_logits | shared.compilations | shared.synthesis
+        energies |= {name: one.energy for name, one in inputs.items()}
+        energies |= {key: teacher.energy for key, teacher in shared.teachers.items()}
         found |= {name: energy.charged_uj for name, energy in energies.items() if name in names and energy}
     return sum(found.values())

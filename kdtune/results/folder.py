@@ -17,7 +17,7 @@ from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.results.documents import check, check_key, read_table
 from kdtune.results.frozen_study import FrozenStudy
-from kdtune.results.run_document import RunDocument, RunPaths
+from kdtune.results.run_document import RunDocument, RunPaths, RunSettings
 from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
@@ -125,6 +125,11 @@ class StudyFolder:
         return self.path / "run.toml"
 
     @property
+    def synthetic_sheet(self) -> Path:
+        """Contact sheet of synthetic images, as PNG; there is none for a study on real images."""
+        return self.path / "synthetic-images.png"
+
+    @property
     def remedy(self) -> str:
         """Message about an unfinished study, with the command that resumes it."""
         return f"Not finished. Continue with: kdtune resume {self.path}"
@@ -226,6 +231,11 @@ class StudyFolder:
     def noted_paths(self) -> RunPaths:
         """Return the paths that the last command used."""
         return self._noted("options", RunPaths) or RunPaths()
+
+    def noted_settings(self) -> RunSettings | None:
+        """Return the paths and resources of the last command; None if they were not written."""
+        has_options = self.run_toml.is_file() and "options" in self.read_run()
+        return self._noted("options", RunSettings) if has_options else None
 
     def _noted(self, key: str, kind: type[T]) -> T | None:
         """Return the value of a key of ``run.toml``; None if the file does not exist."""

@@ -23,7 +23,8 @@ from kdtune.results.strategy_result import (
     StrategyResult,
     Summary,
 )
-from kdtune.results.trial import best, evaluation_window
+from kdtune.results.synthetic_document import synthetic_images_of
+from kdtune.results.trial import evaluation_window
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import with_checksum
@@ -43,13 +44,14 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     study = folder.read_study()
     log = TrialLog.read(folder.trials)
     account = account_of_nodes(read_folder(folder.ledger))
-    cost = cost_of(folder, study, log, account, read_shared(folder), carbon)
+    shared = read_shared(folder)
+    cost = cost_of(folder, study, log, account, shared, carbon)
     charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
     objective = None if study.objective == ACCURACY else study.objective
     repeats = []
     for repeat, seed in enumerate(study.seeds()):
         evaluation = log.evaluations.get(repeat)
-        chosen = log.trials[evaluation["trial_id"]] if evaluation else best(log.of_repeat(repeat))
+        chosen = log.trials[evaluation["trial_id"]] if evaluation else log.chosen(repeat)
         repeats.append(
             Repeat(
                 seed=seed,
@@ -85,6 +87,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
         ),
         objective=objective,
         loss=study.loss.name if is_method(study.loss.name) else None,
+        synthetic=synthetic_images_of(study, shared),
     )
 
 

@@ -1,9 +1,12 @@
 """Dataclasses of ``shared.json``: the inputs that a strategy shares with others and is charged for, with their energy.
 
-An input is a session, a teacher, a store of the teacher's logits, or compiled code.
+An input is a session, a teacher, a store of the teacher's logits, compiled code, or synthetic images.
 """
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Annotated
 
 from pydantic import Field
@@ -12,13 +15,13 @@ from kdtune.artifacts.teacher_record import TeacherRecord
 from kdtune.energy.sensors.node import Quality
 from kdtune.results.cost_document import Inputs
 from kdtune.results.documents import Bucket, BucketOrTotal, Flag, Source
-from kdtune.storage.field_types import Amount, Count
-from kdtune.storage.records import strict
+from kdtune.storage.field_types import Accuracy, Amount, Count
+from kdtune.storage.records import LEFT_OUT_IF_NONE, strict
 
 _ByBucket = Annotated[dict[BucketOrTotal, Count], Field(min_length=6)]
 
 #: Kinds of shared inputs that a strategy is charged for. The teacher is not among them: it is reported separately.
-KINDS = ("session", "teacher_logits", "compilation")
+KINDS = ("session", "teacher_logits", "compilation", "synthesis")
 
 
 @strict
@@ -66,6 +69,7 @@ class Teacher(TeacherRecord):
         key: Name of the teacher's folder in the cache.
         gflops_millions: FLOPs of the training, in 1e15; None for a teacher whose weights the user gave.
         energy: Energy of the training, or of the evaluation if the user gave the weights; None if it was not metered.
+        count: Number of teachers whose means this record has, for tables; None for one teacher.
     """
 
     epochs: Annotated[int, Field(ge=1, lt=2**31)] | None = None
@@ -73,6 +77,7 @@ class Teacher(TeacherRecord):
     key: str
     gflops_millions: Amount | None
     energy: LedgerSummary | TeacherEnergy | None
+    count: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def training(self) -> LedgerSummary | TeacherEnergy | None:
@@ -99,18 +104,65 @@ class CompilationInput:
 
 @strict
 @dataclass(frozen=True)
+class SynthesisInput:
+    """Images that were made from the teacher.
+
+    Attributes:
+        images: Their number, those that are held out included.
+        flops: FLOPs of making them.
+        confidence: The teacher's mean probability of the class that it gives an image.
+        target_agreement: Share of the images that the teacher gives the class that they were made for.
+        diversity: Root mean square difference of a pixel between two of the images, with pixels from 0 to 1.
+        class_counts: How many images the teacher gives each class.
+        sha256: Checksum of their file.
+        energy: Energy of making them; None if it was not metered.
+    """
+
+    images: Count
+    flops: Count
+    confidence: Accuracy
+    target_agreement: Accuracy
+    diversity: Amount
+    class_counts: tuple[Count, ...]
+    sha256: str
+    energy: LedgerSummary | None
+
+
+@strict
+@dataclass(frozen=True)
 class SharedInputs:
-    """The inputs that a strategy shares with others, by their ids."""
+    """The inputs that a strategy shares with others, by their ids.
+
+    Attributes:
+        sessions: Sessions that ran the strategy.
+        teacher: The teacher; that of the first repeat if repeats have teachers of their own.
+        teacher_logits: Stores of the teacher's logits.
+        compilations: Compiled code.
+        other_teachers: Teachers of further repeats by key; None if all repeats share one.
+    """
 
     sessions: dict[str, LedgerSummary] = field(default_factory=dict)
     teacher: Teacher | None = None
     teacher_logits: dict[str, TeacherLogitsInput] = field(default_factory=dict)
     compilations: dict[str, CompilationInput] = field(default_factory=dict)
+    synthesis: dict[str, SynthesisInput] = field(default_factory=dict)
+    other_teachers: dict[str, Teacher] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def teachers(self) -> dict[str, Teacher]:
+        """All teachers by key, that of the first repeat first."""
+        first = {self.teacher.key: self.teacher} if self.teacher else {}
+        return first | (self.other_teachers or {})
+
+    @property
+    def mean_teacher(self) -> Teacher | None:
+        """The teacher; for repeats with teachers of their own, one with the means of their figures."""
+        return _mean_teacher([*self.teachers.values()]) if self.other_teachers else self.teacher
 
     @property
     def by_kind(self) -> dict[str, dict[str, LedgerSummary]]:
         """Energy summaries of the metered inputs, by kind and id."""
-        by_id_of_kind = (self.teacher_logits, self.compilations)
+        by_id_of_kind = (self.teacher_logits, self.compilations, self.synthesis)
         metered = [{name: one.energy for name, one in inputs.items() if one.energy} for inputs in by_id_of_kind]
         return dict(zip(KINDS, [self.sessions, *metered], strict=True))
 
@@ -125,3 +177,25 @@ class SharedInputs:
         return {
             kind: {name: summary.charged_uj for name, summary in by_id.items()} for kind, by_id in self.by_kind.items()
         }
+
+
+def _mean_teacher(teachers: Sequence[Teacher]) -> Teacher:
+    """Return a record with the means over several teachers of the same network; unknown where one is unknown."""
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return fmean(known) if len(known) == len(teachers) else None
+
+    energies = [teacher.energy for teacher in teachers if teacher.energy]
+    flags = sum((Counter(energy.flags) for energy in energies), Counter[Flag]())
+    charged_uj = mean(energy.charged_uj for energy in energies)
+    return replace(
+        teachers[0],
+        key=",".join(teacher.key for teacher in teachers),
+        val_accuracy=mean(teacher.val_accuracy for teacher in teachers),
+        val_loss=mean(teacher.val_loss for teacher in teachers),
+        test={name: mean(teacher.test.get(name) for teacher in teachers) for name in teachers[0].test},
+        gflops_millions=mean(teacher.gflops_millions for teacher in teachers),
+        energy=None if charged_uj is None else TeacherEnergy(round(charged_uj), flags=dict(flags)),
+        count=len(teachers),
+    )

@@ -1,7 +1,7 @@
 """Reading and writing of ``shared.json``, which copies the cost of shared inputs into a strategy's folder."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from kdtune.results.shared_document import (
     CompilationInput,
     LedgerSummary,
     SharedInputs,
+    SynthesisInput,
     Teacher,
     TeacherLogitsInput,
 )
@@ -54,18 +55,25 @@ def write_shared(
     teacher: Teacher | None,
     logits: Mapping[str, TeacherLogitsInput] | None = None,
     compilations: Mapping[str, CompilationInput] | None = None,
+    synthesis: Mapping[str, SynthesisInput] | None = None,
+    other_teachers: Iterable[Teacher] = (),
 ) -> None:
     """Write ``shared.json``, so that a strategy's folder contains the cost of all inputs that it shares with others.
 
     Args:
         folder: The strategy's folder.
-        teacher: The teacher; None for a strategy without one.
+        teacher: The teacher, or that of the first repeat; None for a strategy without one.
         logits: Stores of teacher logits that the strategy reads, by name.
         compilations: Compiled code that the strategy uses, by name.
+        synthesis: Synthetic images on which the strategy trains, by name.
+        other_teachers: Teachers of further repeats.
     """
     # A session whose ledgers have been deleted is still charged, from its earlier summary.
     sessions = noted_inputs(folder).sessions | _sessions(folder)
-    shared = SharedInputs(sessions, teacher, dict(logits or {}), dict(compilations or {}))
+    by_key = {one.key: one for one in other_teachers}
+    shared = SharedInputs(
+        sessions, teacher, dict(logits or {}), dict(compilations or {}), dict(synthesis or {}), by_key or None
+    )
     write_json(folder.shared, with_checksum(as_record(shared)))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.cost_document import Cost
+from kdtune.results.synthetic_document import SyntheticImagesResult
 from kdtune.specs.search_space import Point
 from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
@@ -147,6 +148,7 @@ class StrategyResult:
         green_index: Green index, if the user asked for it.
         objective: Name of the study's objective; None if that is the accuracy.
         loss: Name of the study's loss; None unless it is a method of its own.
+        synthetic: The images on which students were trained if they were made from the teacher; otherwise None.
     """
 
     schema_version: int
@@ -162,6 +164,7 @@ class StrategyResult:
     green_index: GreenIndex | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     loss: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    synthetic: SyntheticImagesResult | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def deciding(self) -> Metric:

@@ -58,6 +58,6 @@ class StudyResult:
     def teacher(self) -> Teacher | None:
         """Return the teacher with its energy; None if no strategy used one."""
         for outcome in self.outcomes:
-            if teacher := read_shared(StrategyFolder(self.folder / outcome.strategy)).teacher:
+            if teacher := read_shared(StrategyFolder(self.folder / outcome.strategy)).mean_teacher:
                 return teacher
         return None

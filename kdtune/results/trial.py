@@ -1,7 +1,7 @@
 """Trials: the suggestions of a strategy and their state, and the choice of the best one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kdtune.results.flat_points import flat_needs_teacher, flat_temperature
 from kdtune.results.trial_log_lines import EndStatus
@@ -13,6 +13,20 @@ from kdtune.tasks.loading import objective_of
 
 #: Statuses of trials that are not run again.
 FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
+
+
+@dataclass(frozen=True)
+class EpochOutcome:
+    """What a trial had reached after some epochs; see the fields of :class:`Trial`."""
+
+    val_accuracy: float | None
+    val_loss: float | None
+    val_objective: float | None
+
+    @property
+    def deciding(self) -> float | None:
+        """The metric on the validation images that decides the study."""
+        return self.val_accuracy if self.val_objective is None else self.val_objective
 
 
 @dataclass
@@ -32,6 +46,7 @@ class Trial:
         val_loss: Validation loss after the last epoch, in nats; None unless completed or pruned.
         val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
         error: Why the trial failed.
+        reached: By number of epochs, what the trial had reached where an attempt was completed or stopped.
         spec: Everything that the training depends on; None if an earlier release, which did not log it, started the
             trial and no plan has resolved it again.
     """
@@ -48,6 +63,7 @@ class Trial:
     val_loss: float | None = None
     val_objective: float | None = None
     error: str | None = None
+    reached: dict[int, "EpochOutcome"] = field(default_factory=dict, compare=False, repr=False)
     spec: TrialSpec | None = None
 
     @property
@@ -93,7 +109,10 @@ class Trial:
     @property
     def score(self) -> float | None:
         """The value that strategies maximise; None if :attr:`val_deciding` is None."""
-        value = self.val_deciding
+        return self.score_of(self.val_deciding)
+
+    def score_of(self, value: float | None) -> float | None:
+        """Return what strategies maximise, for a value of the metric that decides the study."""
         if value is None or self.spec is None:  # accuracy decided the trials of earlier releases
             return value
         return objective_of(self.spec.setting).score(value)

@@ -6,7 +6,7 @@ Each event is a line in ``trials.jsonl``, which is appended and synced to disk:
 ``suggestion``  The strategy suggests a training; contains everything that the training depends on.
 ``attempt``     An attempt of a trial starts; a retry or a resume makes another one.
 ``end``         An attempt ends: ``completed``, ``pruned``, ``failed`` or ``interrupted``.
-``planned``     The strategy has suggested all trials of a repeat.
+``planned``     The strategy has suggested all trials of a repeat, and may have chosen one of them.
 ``evaluation_attempt``  An evaluation starts.
 ``evaluation``  The chosen model of a repeat has been evaluated on the test set.
 ``status``      The command stops working on the strategy; contains the reason.
@@ -21,7 +21,7 @@ from typing import Any
 
 from kdtune.errors import ResultsError
 from kdtune.results.documents import REMEDY
-from kdtune.results.trial import Trial, best
+from kdtune.results.trial import EpochOutcome, Trial, best
 from kdtune.results.trial_log_lines import EndStatus, StudyStatus, check_line
 from kdtune.specs.search_space import Point
 from kdtune.specs.suggestion import Suggestion
@@ -37,6 +37,7 @@ class TrialLog:
         path: The file.
         trials: Trials by id, in the order of suggestion.
         planned: Repeats of which all trials have been suggested.
+        choices: By repeat, the id of the trial that the strategy itself chose.
         evaluations: The ``evaluation`` line of each repeat.
         evaluation_attempts: Number of evaluation attempts of each repeat.
         sessions: Ids of the sessions that worked on the strategy.
@@ -46,6 +47,7 @@ class TrialLog:
     path: Path
     trials: dict[str, Trial] = field(default_factory=dict)
     planned: set[int] = field(default_factory=set)
+    choices: dict[int, str] = field(default_factory=dict)
     evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
     evaluation_attempts: dict[int, int] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
@@ -87,8 +89,13 @@ class TrialLog:
                 trial.status, trial.epochs, trial.error = line["status"], line["epochs"], line["error"]
                 trial.val_accuracy, trial.val_loss = line["val_accuracy"], line["val_loss"]
                 trial.val_objective = line.get("val_objective")
+                if line["status"] in ("completed", "pruned"):
+                    reached = EpochOutcome(trial.val_accuracy, trial.val_loss, trial.val_objective)
+                    trial.reached[trial.epochs] = reached
             case "planned":
                 self.planned.add(line["repeat"])
+                if line.get("chosen"):
+                    self.choices[line["repeat"]] = self.trials[line["chosen"]].id
             case "evaluation_attempt":
                 self.evaluation_attempts[line["repeat"]] = line["attempt"]
             case "evaluation":
@@ -187,17 +194,23 @@ class TrialLog:
 
     def is_settled(self, repeats: int) -> bool:
         """Return whether nothing is left to do: all trials are planned and final, all chosen models evaluated."""
-        tested = all(repeat in self.evaluations or best(self.of_repeat(repeat)) is None for repeat in range(repeats))
+        tested = all(repeat in self.evaluations or self.chosen(repeat) is None for repeat in range(repeats))
         return tested and self.is_trained(repeats)
 
     def is_trained(self, repeats: int) -> bool:
         """Return whether no trial is left to run: all trials are planned and final."""
         return self.planned >= set(range(repeats)) and all(trial.is_final for trial in self.trials.values())
 
-    def plan_complete(self, repeat: int) -> None:
-        """Log that a strategy has suggested all trials of a repeat."""
+    def plan_complete(self, repeat: int, chosen: Trial | None = None) -> None:
+        """Log that a strategy has suggested all trials of a repeat, and which of them it chose, if it did."""
         if repeat not in self.planned:
-            self._append({"type": "planned", "repeat": repeat})
+            line = {"type": "planned", "repeat": repeat}
+            self._append({**line, "chosen": chosen.id} if chosen else line)
+
+    def chosen(self, repeat: int) -> Trial | None:
+        """Return the trial of a repeat whose model is chosen: by the strategy, or else the best one."""
+        trial = self.trials.get(self.choices.get(repeat, ""))
+        return trial if trial and trial.status == "completed" else best(self.of_repeat(repeat))
 
     def evaluation_attempt(self, repeat: int) -> int:
         """Log that an evaluation starts, and return its number, from 1."""

@@ -95,6 +95,12 @@ class RepeatLine(TrialLogLine):
     repeat: Few
 
 
+class PlannedLine(RepeatLine):
+    """A strategy has suggested all trials of a repeat, and may have chosen one."""
+
+    chosen: str | None = None
+
+
 class EvaluationAttemptLine(RepeatLine):
     """An evaluation starts."""
 
@@ -120,7 +126,7 @@ LINE_TYPES: dict[str, type[TrialLogLine]] = {
     "suggestion": SuggestionLine,
     "attempt": AttemptLine,
     "end": EndLine,
-    "planned": RepeatLine,
+    "planned": PlannedLine,
     "evaluation_attempt": EvaluationAttemptLine,
     "evaluation": EvaluationLine,
     "status": StatusLine,

@@ -25,6 +25,7 @@ from kdtune.specs.study_components import (
     resolve_components,
     resolve_strategies,
 )
+from kdtune.specs.synthetic_data import settle_synthesis, synthesis_faults
 from kdtune.specs.task_objective import settle_objective
 from kdtune.specs.task_options import task_option_faults
 from kdtune.specs.temperature_range import temperature_faults
@@ -203,7 +204,8 @@ def load_with_faults(
     """Return a study and its faults. The arguments are those of :func:`load_study`.
 
     Returns:
-        The study, in which built-in components stand for those that cannot be resolved; None if it is not valid.
+        The study, in which built-in components stand for those that cannot be resolved, and defaults for values that
+        are not valid; None if such a value has no default.
 
     Raises:
         SpecError: The study cannot be read.
@@ -221,6 +223,7 @@ def load_with_faults(
     if is_new:
         faults += resolve_components(table, where, set_keys)
         faults += settle_objective(table, where)
+        faults += settle_synthesis(table, where)
         faults += resolve_strategies(table, where)
         faults += check_strategies(table.get("strategies"), where)
     faults += _load_named_space(table, where)
@@ -229,11 +232,28 @@ def load_with_faults(
         study = Study.model_validate(table)
     except ValidationError as error:
         faults += faults_of(error, Study, where)
+        study = _with_defaults(table, error)
     if study:
         faults += _study_faults(study, where, is_new=is_new, has_other_faults=bool(faults))
     if study and epochs is not None and not faults:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
     return study, list(naming_flags(faults, set_keys, flags))
+
+
+def _with_defaults(table: dict[str, Any], error: ValidationError) -> Study | None:
+    """Return a study without the values that are not valid; None if it is not valid without them."""
+    rest = dict(table)
+    for item in error.errors():
+        inner: Any = rest
+        for part in item["loc"][:-1]:
+            inner[part] = dict(inner[part]) if isinstance(inner.get(part), Mapping) else {}
+            inner = inner[part]
+        if item["loc"]:
+            inner.pop(item["loc"][-1], None)
+    try:
+        return Study.model_validate(rest)
+    except ValidationError:
+        return None
 
 
 def _load_named_space(table: dict[str, Any], where: str) -> list[Fault]:
@@ -264,7 +284,7 @@ def _study_faults(study: Study, where: str, *, is_new: bool, has_other_faults: b
         faults += [*_check_objective(study, where), *task_option_faults(study, where)]
         if not has_other_faults and not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
-        faults += temperature_faults(study, where)
+        faults += [*temperature_faults(study, where), *synthesis_faults(study, where)]
     return faults
 
 

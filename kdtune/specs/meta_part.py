@@ -6,8 +6,8 @@ from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.split_sizes import batch_sizes, held_out_images
 
 #: Forward passes that a look-ahead costs for an image of the batch: a forward and a backward pass, which make three,
-#: and a backward pass through both, which costs twice as much.
-PASSES_OF_BATCH = 9
+#: and a derivative in forward mode, which costs a forward pass and two more for the products with both derivatives.
+PASSES_OF_BATCH = 6
 
 #: Forward passes that it costs for a held-out image: a forward and a backward pass.
 PASSES_OF_HELD_OUT = 3

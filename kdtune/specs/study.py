@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     Field,
@@ -24,6 +24,9 @@ from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.training import Training
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+#: What may differ between repeats besides the seeds of the trainings.
+Source = Literal["split", "teacher"]
 
 #: Weight of the distillation term under a user's loss, if the study gives none.
 DEFAULT_ALPHA = 1.0
@@ -55,7 +58,8 @@ class Setting(FrozenModel):
             None for a built-in data set.
         data: Which part of the data set is used; all of it by default.
         validation: Share (a fraction) or number (an integer) of training images that are held out for the strategies.
-        split_seed: Seed of the train and validation split, which is the same for all repeats and strategies.
+        split_seed: Seed of the train and validation split, which is the same for all strategies, and for all repeats
+            unless the study varies it.
         training: Training of the student, unless a suggestion changes it.
         teacher_training: Training of the teacher.
         teacher_seed: Seed of the teacher's training, which does not depend on the study's ``seed``.
@@ -65,6 +69,11 @@ class Setting(FrozenModel):
         teacher_logits: ``live`` computes the teacher's logits in every step. ``replay`` computes them once per repeat,
             for all trials, and then reads them from disk. ``auto`` uses ``replay`` if that saves energy and the logits
             fit on the disk.
+        synthesis: Makes the student's training images from the teacher, with all of its options; None for a student
+            that is trained on the data set.
+        selection: What strategies choose by: ``synthetic`` images that are held out, on which the accuracy is the
+            agreement with the teacher, or the real ``validation`` images. By default the former if there is a
+            synthesis.
     """
 
     task: StudyComponent = Component(name=DEFAULT_TASK)
@@ -83,6 +92,15 @@ class Setting(FrozenModel):
     teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     numerics: Numerics = Numerics()
     teacher_logits: Literal["auto", "live", "replay"] = "auto"
+    synthesis: StudyComponent | None = None
+    selection: Literal["synthetic", "validation"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_selection(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "selection" in values:
+            return values
+        return {**values, "selection": "validation" if values.get("synthesis") is None else "synthetic"}
 
     @model_validator(mode="before")
     @classmethod
@@ -112,12 +130,17 @@ class Setting(FrozenModel):
             table.pop("teacher_logits", None)
         if self.teacher_weights is None:
             table.pop("teacher_weights", None)
+        if self.synthesis is None:
+            table.pop("synthesis", None)
+            table.pop("selection", None)
         if self.dataset_info is None:
             table.pop("dataset_info", None)
         if self.objective == objectives_of(self.task.name)[0].name:
             table.pop("objective", None)
         if self.objective_info is None:
             table.pop("objective_info", None)
+        if not table.get("vary", True):
+            table.pop("vary")
         first: dict[str, Any] = {key: table[key] for key in ("name", "description") if key in table}
         return {**first, **table}
 
@@ -132,9 +155,18 @@ class Setting(FrozenModel):
             return self.dataset_info
         return built_in_info(self.dataset)
 
+    @property
+    def is_data_free(self) -> bool:
+        """Whether no real training image is read once there is a teacher: neither for training nor for selection."""
+        return self.synthesis is not None and self.selection == "synthetic"
+
     def with_data_info(self, info: DataInfo) -> Self:
         """Return the same setting with facts about its data set; unchanged if the data set is built in."""
         return self if self.dataset.name in DATASETS else self.model_copy(update={"dataset_info": info})
+
+    def of_repeat(self, seed: int) -> "Setting":
+        """Return the setting of the repeat with a seed, which is this one: only a study may vary its repeats."""
+        return self
 
     @property
     def setting(self) -> "Setting":
@@ -154,6 +186,9 @@ class Study(Setting):
         search_space: Values from which strategies choose.
         repeats: Number of times that each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         seed: Seed of the first repeat.
+        vary: What differs between repeats besides the seeds of the trainings. Repeat ``i`` uses ``split_seed + i`` for
+            ``split`` and ``teacher_seed + i`` for ``teacher``. Another split needs another teacher too, since the one
+            of the first split was trained on images that this split holds out.
         margin: Differences of the objective smaller than this, on the test images, do not matter; in its unit. It is
             fixed with the study, since a margin that is chosen after the results can confirm anything.
         strategies: The strategies that ``--strategy all`` runs: options by label, with the name of the strategy as
@@ -168,6 +203,7 @@ class Study(Setting):
     search_space: SearchSpace
     repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
     seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
+    vary: tuple[Source, ...] = ()
     margin: Fraction = DEFAULT_MARGIN
     strategies: dict[str, dict[str, Any]]
 
@@ -181,11 +217,18 @@ class Study(Setting):
             "letters, digits, '.', '_' and '-' and to begin with a letter or digit; rename the file, or give a name"
         )
 
+    @field_validator("vary")
+    @classmethod
+    def _once_and_in_order(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        return tuple(source for source in get_args(Source) if source in sources)
+
     @model_validator(mode="before")
     @classmethod
     def _default_alpha(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "alpha" in values or "loss" not in values:
             return values
+        if values.get("synthesis") is not None:  # there are no labels that could have a weight
+            return {**values, "alpha": 1.0}
         return {**values, "alpha": LOSSES.facts_of(_name_in(values["loss"])).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":
@@ -205,6 +248,13 @@ class Study(Setting):
     def is_dedicated(self) -> bool:
         """Whether the idle power of the node is charged to the study."""
         return self.attribution == "dedicated"
+
+    def of_repeat(self, seed: int) -> "Study":
+        """Return the study as the repeat with a seed trains it, with the split and the teacher of that repeat."""
+        if not self.vary:
+            return self
+        seeds = {f"{source}_seed": getattr(self, f"{source}_seed") + seed - self.seed for source in self.vary}
+        return self.model_copy(update={**seeds, "vary": ()})
 
     def seeds(self) -> list[int]:
         """Return the seed of each repeat, in order."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS
+from kdtune.catalog.builtin_syntheses import SYNTHESES
 from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.references import moved_along, with_absolute_path
@@ -15,7 +16,14 @@ from kdtune.specs.study import Study
 from kdtune.storage.paths import here
 
 #: The keys of a study whose values are components, and the catalog of each.
-COMPONENT_CATALOGS = {"task": TASKS, "dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
+COMPONENT_CATALOGS = {
+    "task": TASKS,
+    "dataset": DATASETS,
+    "teacher": MODELS,
+    "student": MODELS,
+    "loss": LOSSES,
+    "synthesis": SYNTHESES,
+}
 
 
 def find_components(references: Mapping[str, str]) -> dict[str, str]:
@@ -94,7 +102,7 @@ def moved_study(study: Study, before: Path, now: Path) -> Study:
         before: Results folder in which it was run.
         now: The same folder now.
     """
-    components = {key: getattr(study, key) for key in COMPONENT_CATALOGS}
+    components = {key: one for key in COMPONENT_CATALOGS if (one := getattr(study, key))}
     changes: dict[str, Any] = {
         key: one.model_copy(update={"name": moved_along(one.name, before, now)}) for key, one in components.items()
     }
@@ -114,7 +122,9 @@ def changed_components(study: Study, where: str) -> list[Fault]:
     """
     faults = []
     for key, catalog in COMPONENT_CATALOGS.items():
-        component: Component = getattr(study, key)
+        component: Component | None = getattr(study, key)
+        if component is None:
+            continue
         try:
             if change := change_since(component.digest, catalog.resolve(component.name).digest):
                 faults.append(Fault(where, key, f"{component} {change}"))

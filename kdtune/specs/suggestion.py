@@ -21,6 +21,8 @@ class Suggestion(FrozenModel):
         method: The loss; None for that of the study.
         temperature: The temperature policy; None for a fixed tau.
         longer: Factor of the study's epochs.
+        until: Part of the epochs after which the training stops, as a fraction; a later suggestion of the same training
+            may let it go on from there. It does not belong to the identity of the training.
         restart: Number of the restart; 0 is the original training. Restarts have other initial weights and another
             order of the images.
     """
@@ -30,12 +32,13 @@ class Suggestion(FrozenModel):
     temperature: Component | None = None
     longer: float = Field(default=1.0, gt=0)
     restart: int = Field(default=0, ge=0)
+    until: float = Field(default=1.0, gt=0, le=1)
 
     def as_point(self) -> Point:
         """Return the suggestion as a flat table, as in results and ``--json``: ``{"tau": 4}``.
 
         A component is named by ``temperature`` or ``loss``, with its options in the same table. Default values are
-        left out.
+        left out, and so is :attr:`until`.
         """
         point: Point = dict(self.values)
         if self.temperature:

@@ -64,6 +64,12 @@ class Strategy:
     #: Whether :meth:`report` may stop a trial early and is therefore called after every epoch.
     judges_epochs: bool = False
 
+    #: Whether suggestions may train for a part of the epochs and be suggested again to go on.
+    has_rungs: bool = False
+
+    #: Whether :meth:`choice` chooses the model, so that every model is kept until then.
+    chooses: bool = False
+
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         """Prepare one repeat.
 
@@ -93,9 +99,22 @@ class Strategy:
         """Return the strategy of one repeat, from options that were validated when the study was loaded."""
         return cls(space, cls.options_model(given).model_validate(given, context=HAS_RUN), seed)
 
+    @classmethod
+    def restarted(cls, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Return name and options of the strategy that a control restarts; None for any other strategy."""
+        return None
+
     def expected_trials(self) -> int:
         """Return the largest number of trials that the strategy may need, for plans and remaining times."""
         raise NotImplementedError
+
+    def expected_epochs(self, epochs: int) -> int:
+        """Return the largest number of epochs that all trials together may need, for plans.
+
+        Args:
+            epochs: Epochs of a whole training.
+        """
+        return self.expected_trials() * epochs
 
     def ask(self) -> list[Suggestion]:
         """Return the next round of suggestions; an empty round ends the strategy."""
@@ -103,6 +122,13 @@ class Strategy:
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Receive the outcomes of the latest round, in the order of its suggestions."""
+
+    def choice(self) -> Suggestion | None:
+        """Return the suggestion whose model is chosen, after the last round; None for the best one by validation.
+
+        It is called only if the strategy sets :attr:`chooses`.
+        """
+        return None
 
     def planned(self) -> list[Suggestion] | None:
         """Return all suggestions if they do not depend on outcomes; otherwise None."""
@@ -131,7 +157,7 @@ class OneRound(Strategy):
         """Return all suggestions, in order."""
         raise NotImplementedError
 
-    def planned(self) -> list[Suggestion]:
+    def planned(self) -> list[Suggestion] | None:
         """Return all suggestions."""
         return self.suggestions()
 

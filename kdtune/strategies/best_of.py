@@ -51,6 +51,12 @@ class BestOf(OneRound):
             return Options
         return create_model("Options", __base__=(Options, STRATEGIES.load(of).options_model(given)))
 
+    @classmethod
+    def restarted(cls, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return the strategy that is restarted, with its own options."""
+        own = {key: value for key, value in given.items() if key not in Options.model_fields}
+        return str(given.get("of", Options.model_fields["of"].default)), own
+
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         assert isinstance(options, Options)

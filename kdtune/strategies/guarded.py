@@ -36,6 +36,8 @@ class GuardedStrategy(Strategy):
             self._own: Strategy = kind.from_table(space, given, seed)
             super().__init__(space, self._own.options, seed)
         self.judges_epochs = bool(self._own.judges_epochs)
+        self.has_rungs = bool(self._own.has_rungs)
+        self.chooses = bool(self._own.chooses)
 
     def __str__(self) -> str:
         return self._component
@@ -48,6 +50,18 @@ class GuardedStrategy(Strategy):
             raise self._error(
                 f"expected_trials() returned {count!r}; return the largest number of trainings of a repeat, an integer "
                 f"from 1 to {MAX_TRIALS:,}"
+            )
+        return int(count)
+
+    def expected_epochs(self, epochs: int) -> int:
+        """Return the strategy's own number, at most that of all its trainings."""
+        with foreign_call(self._component, "expected_epochs()"):
+            count = self._own.expected_epochs(epochs)
+        most = self.expected_trials() * epochs
+        if not isinstance(count, Integral) or not 1 <= count <= most:
+            raise self._error(
+                f"expected_epochs({epochs}) returned {count!r}; return the largest number of epochs of all trainings "
+                f"of a repeat, an integer from 1 to {most:,}"
             )
         return int(count)
 
@@ -71,6 +85,12 @@ class GuardedStrategy(Strategy):
         """Pass outcomes on."""
         with foreign_call(self._component, "tell()"):
             self._own.tell(outcomes)
+
+    def choice(self) -> Suggestion | None:
+        """Return the strategy's choice."""
+        with foreign_call(self._component, "choice()"):
+            found = self._own.choice()
+        return None if found is None else self._checked([found], "choice()")[0]
 
     def export(self, folder: Path) -> None:
         """Write the strategy's files; a full disk is not the fault of the strategy."""

@@ -4,10 +4,12 @@ kdtune calls Optuna's ask and tell itself instead of using Ray's OptunaSearch. T
 and on the outcomes, not on which trials ran at the same time, and a resumed study proposes the same points again.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
@@ -16,18 +18,31 @@ from pydantic import BaseModel, Field
 from kdtune.specs.search_space import Dimension, SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.files import read_whole, replaced_atomically
-from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
+from kdtune.strategies.base import MAX_TRIALS, Outcome, Strategy
+from kdtune.strategies.gain_rule import GainRule
 
 #: File for optuna-dashboard, with one Optuna study per repeat.
 DATABASE = "optuna.db"
 
 
-class Options(NoOptions):
-    """Number of trials in total, in each round and before the sampler is used."""
+#: Part of the epochs after which trials are judged if they may be pruned.
+RUNG = 1 / 3
+
+
+class Options(GainRule):
+    """Number of trials in total, in each round and before the sampler is used.
+
+    Attributes:
+        trials: Number of points that are proposed.
+        round_size: Number of points in a round.
+        startup_trials: Number of points that are drawn at random, and before which no trial is pruned.
+        pruning: Whether a trial ends after :data:`RUNG` of the epochs if it is worse there than the median so far.
+    """
 
     trials: int = Field(default=10, ge=1, le=MAX_TRIALS)
     round_size: int = Field(default=2, ge=1, le=MAX_TRIALS)
     startup_trials: int = Field(default=4, ge=1, le=MAX_TRIALS)
+    pruning: bool = Field(default=False, strict=True)
 
 
 class Optuna(Strategy):
@@ -41,6 +56,14 @@ class Optuna(Strategy):
         self._left = options.trials
         self._round_size = options.round_size
         self._asked: deque[Any] = deque()
+        self.has_rungs = options.pruning
+        self._startup = options.startup_trials
+        #: Trials that go on in the next round, and the scores of all trials at the rung.
+        self._going_on: list[tuple[Any, Suggestion]] = []
+        self._at_rung: list[float] = []
+        #: Scores of the trials that were trained to the end.
+        self._scores: list[float] = []
+        self._is_rung = False
 
     @cached_property
     def _storage(self) -> Any:
@@ -73,12 +96,22 @@ class Optuna(Strategy):
 
     def ask(self) -> list[Suggestion]:
         """Return the next round. A point that is proposed again is answered from its record."""
+        if self._going_on:
+            self._asked = deque(trial for trial, _ in self._going_on)
+            suggestions = [suggestion.model_copy(update={"until": 1.0}) for _, suggestion in self._going_on]
+            self._going_on, self._is_rung = [], False
+            return suggestions
+        assert isinstance(self.options, Options)
+        if self.options.ends(self._scores):
+            return []
+        self._is_rung = self.has_rungs
         count = min(self._round_size, self._left)
         self._left -= count
         distributions = {name: _distribution(self.space[name]) for name in self.space}
         self._asked = deque(self._study.ask(distributions) for _ in range(count))
+        until = RUNG if self._is_rung else 1.0
         return [
-            Suggestion(values={name: self._snapped(name, value) for name, value in trial.params.items()})
+            Suggestion(values={name: self._snapped(name, value) for name, value in trial.params.items()}, until=until)
             for trial in self._asked
         ]
 
@@ -88,15 +121,36 @@ class Optuna(Strategy):
         return min(dimension.points(), key=lambda point: abs(point - value)) if dimension.is_finite else value
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Pass the scores of the round to the sampler."""
+        """Pass the scores of the round to the sampler, or decide which of its trials go on."""
         from optuna.trial import TrialState
 
+        if self._is_rung:
+            self._judge(outcomes)
+            return
         for outcome in outcomes:
             trial = self._asked.popleft()
-            if outcome.succeeded:
+            if outcome.score is not None:
+                self._scores.append(outcome.score)
                 self._study.tell(trial, outcome.score)
             else:
                 self._study.tell(trial, state=TrialState.FAIL)
+
+    def _judge(self, outcomes: Sequence[Outcome]) -> None:
+        """Let the trials of a rung go on that are no worse than the median of all trials there so far."""
+        from optuna.trial import TrialState
+
+        self._at_rung += [outcome.score for outcome in outcomes if outcome.score is not None]
+        least = median(self._at_rung) if len(self._at_rung) > self._startup else -math.inf
+        for outcome in outcomes:
+            trial = self._asked.popleft()
+            if outcome.score is None:
+                self._study.tell(trial, state=TrialState.FAIL)
+                continue
+            trial.report(outcome.score, step=1)
+            if outcome.score < least:
+                self._study.tell(trial, state=TrialState.PRUNED)
+            else:
+                self._going_on.append((trial, outcome.suggestion))
 
     def export(self, folder: Path) -> None:
         """Add the Optuna study of this repeat to an SQLite file for optuna-dashboard.

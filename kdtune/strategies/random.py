@@ -2,25 +2,52 @@
 
 import math
 import random
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.specs.search_space import Dimension, Point
+from kdtune.specs.search_space import Dimension, Point, SearchSpace
 from kdtune.specs.suggestion import Suggestion
-from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound
+from kdtune.strategies.base import MAX_TRIALS, OneRound, Outcome
+from kdtune.strategies.gain_rule import GainRule
 
 
-class Options(NoOptions):
-    """Number of points to draw."""
+class Options(GainRule):
+    """Number of points to draw, and of those in a round if the search may end early."""
 
     trials: int = Field(default=10, ge=1, le=MAX_TRIALS)
+    round_size: int = Field(default=2, ge=1, le=MAX_TRIALS)
 
 
 class Random(OneRound):
     """Draws ``trials`` points with the seed of the repeat; in a finite space, each point at most once."""
 
     Options: ClassVar[type[BaseModel]] = Options
+
+    def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
+        super().__init__(space, options, seed)
+        self._scores: list[float] = []
+        self._suggested = 0
+
+    def planned(self) -> list[Suggestion] | None:
+        """Return the drawn points, unless outcomes decide how many of them are trained."""
+        assert isinstance(self.options, Options)
+        return None if self.options.may_end_early else self.suggestions()
+
+    def ask(self) -> list[Suggestion]:
+        """Return all drawn points, or the next of them if the search may end early."""
+        assert isinstance(self.options, Options)
+        if not self.options.may_end_early:
+            return super().ask()
+        if self.options.ends(self._scores):
+            return []
+        begin, self._suggested = self._suggested, self._suggested + self.options.round_size
+        return self.suggestions()[begin : self._suggested]
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep the scores."""
+        self._scores += [outcome.score for outcome in outcomes if outcome.score is not None]
 
     def suggestions(self) -> list[Suggestion]:
         """Return the drawn points, in the order of drawing."""

@@ -102,12 +102,14 @@ class TemperaturePolicy:
             epoch, and a step can be captured as a graph. So it can under :class:`kdtune.temperature.in_graph.InGraph`.
         weight_is_tau_squared: Whether the weight is the product of both temperatures. If not, the policy's docstring
             gives the weight, which is finite and not negative.
+        needs_labels: Whether tau depends on labels, so that the policy cannot be used on images without any.
     """
 
     Options: ClassVar[type[BaseModel]]
 
     depends_on_logits: bool = True
     weight_is_tau_squared: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
 
     @classmethod
     def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:

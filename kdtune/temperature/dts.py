@@ -58,6 +58,7 @@ class Dts(InGraph):
     """Lowers tau along half a cosine, more slowly where the student lags far behind the teacher."""
 
     Options: ClassVar[type[BaseModel]] = Options
+    needs_labels = True
 
     def __init__(self, options: BaseModel, context: PolicyContext) -> None:
         """Begin with the first tau."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class OnDevice(TemperaturePolicy):
-    """One tau for each step, computed on the device from what is kept there; it is changed in place only."""
+    """Tau is computed on the device from what is kept there, which is changed in place only."""
 
     depends_on_logits = True
 
@@ -38,13 +38,13 @@ class OnDevice(TemperaturePolicy):
 
         temperature = self.of_logits(student_logits, teacher_logits, labels)
         with torch.no_grad():
-            self._sum.add_(temperature.student)
+            self._sum.add_(temperature.student.mean())
         return temperature
 
     def of_logits(
         self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor
     ) -> Temperature:
-        """Return the temperature of the next step, 0-d, in tensors that no later step changes.
+        """Return the temperature of the next step, in tensors that no later step changes.
 
         Args:
             student_logits: (n, classes), with gradient.
@@ -79,7 +79,13 @@ class InGraph(OnDevice):
 
     A captured graph reads and writes tensors at fixed addresses. Those that a step changes are named by
     :meth:`tensors`, so that they can be restored after a trial run.
+
+    Attributes:
+        depends_on_context: Whether tau depends on the context that the policy was made with, such as the seed. If not,
+            trainings with other contexts use the same graph.
     """
+
+    depends_on_context: ClassVar[bool] = True
 
     def tensors(self) -> Sequence[torch.Tensor]:
         """Return all tensors that a captured step both reads and writes, apart from gradients."""

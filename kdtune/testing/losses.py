@@ -18,7 +18,7 @@ import torch
 
 from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import UsageError
-from kdtune.methods.loading import DistillationLoss, loss_of
+from kdtune.methods.loading import DistillationLoss, loss_of, softness_of
 from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs.component import Component
 from kdtune.specs.suggestion import Suggestion
@@ -89,6 +89,12 @@ class LossConformance(TrainingConformance, ComponentConformance):
             found = computed(loss, student, teacher, torch.tensor(tau))
             found.backward()
             assert found.isfinite(), f"{case}, tau {tau}: the loss is {found.item()}"
+            if softness := softness_of(loss):
+                own = softness(student.detach(), teacher, Temperature.same(torch.tensor(tau)))
+                divisors = torch.cat([own.student, own.teacher])
+                assert divisors.isfinite().all() and (divisors > 0).all(), (
+                    f"{case}, tau {tau}: softness() has to give a positive and finite temperature, but gives {own}"
+                )
             assert student.grad is not None and student.grad.isfinite().all(), (
                 f"{case}, tau {tau}: the gradient with respect to the student's logits is not finite"
             )

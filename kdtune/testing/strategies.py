@@ -170,8 +170,10 @@ class StrategyConformance(ComponentConformance):
         """Results store suggestions as flat tables, from which a resumed study reads them."""
         for label, made in _in_every_space(strategy):
             suggestions = proposed(made)
+            # How far a training goes for now does not belong to its point.
+            whole = [suggestion.model_copy(update={"until": 1.0}) for suggestion in suggestions]
             again = _read_again(suggestions)
-            assert again == suggestions, f"{label}: suggestions change in JSON: {suggestions}, {again}"
+            assert again == whole, f"{label}: suggestions change in JSON: {whole}, {again}"
 
     def test_no_point_of_a_finite_space_is_suggested_twice(self, strategy: Component) -> None:
         """Each training of a strategy is another one."""
@@ -185,10 +187,14 @@ class StrategyConformance(ComponentConformance):
         """Plans and budgets rely on expected_trials() as the largest number of trials, which asking does not change."""
         for label, made in _in_every_space(strategy):
             announced = made.expected_trials()
-            count = len(proposed(made))
+            suggestions = proposed(made)
+            points = {json.dumps(one.as_point(), sort_keys=True) for one in suggestions}
+            count = len(points if made.has_rungs else suggestions)  # a trial that goes on is suggested again
             assert 1 <= announced <= MAX_TRIALS, f"{label}: expected_trials() is {announced}"
             assert count <= announced, f"{label}: expected_trials() announced {announced} trials, but {count} came"
-            assert count == len(proposed(_again(made, strategy))), f"{label}: expected_trials() changes what follows"
+            assert len(suggestions) == len(proposed(_again(made, strategy))), (
+                f"{label}: expected_trials() changes what follows"
+            )
 
     @pytest.mark.parametrize("seed", range(3))
     def test_it_goes_on_when_trainings_fail(self, strategy: Component, seed: int) -> None:

@@ -9,6 +9,7 @@ from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.specs.study import Study
+from kdtune.specs.synthetic_data import synthetic_images
 from kdtune.tasks.loading import task_of
 from kdtune.tasks.task import Task
 
@@ -29,12 +30,13 @@ def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
     """
     used = used_images(images, study.data.train_limit)
     train = used - held_out_images(used, study.validation)
-    trainings = [("training", study.student, study.training)]
-    trainings += [("teacher_training", study.teacher, study.teacher_training)] if trains_teacher else []
+    seen = synthetic_images(study)[0] if study.synthesis else train
+    trainings = [("training", study.student, study.training, seen)]
+    trainings += [("teacher_training", study.teacher, study.teacher_training, train)] if trains_teacher else []
     faults = []
-    for key, network, training in trainings:
+    for key, network, training, images in trainings:
         try:
-            check_step(network, train, training.batch_size, study.data_info.shape, lambda: task_of(study))
+            check_step(network, images, training.batch_size, study.data_info.shape, lambda: task_of(study))
         except UsageError as error:
             faults.append(Fault(f"study {study.name}", f"{key}.batch_size", str(error)))
     if faults:

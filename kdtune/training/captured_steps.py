@@ -17,8 +17,10 @@ from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.captured_taus import CapturedTaus
 from kdtune.training.cuda_graphs import Graph, graph_maker
 from kdtune.training.optimisers import allocate_state, fill_state, optimizer_tensors
+from kdtune.training.tau_trace import traced_tau
 from kdtune.training.training_parts import TrainingParts
 from kdtune.training.training_step import StepTemperature, Teacher
 
@@ -93,8 +95,9 @@ class CapturedStep:
         self._number, self._start = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
         self._places = torch.arange(images, device=device)
         self._losses = torch.zeros(images, device=device)  # no epoch has more steps than images
-        #: The student's temperatures in the steps of the epoch, if the graph computes them.
-        self.taus = torch.zeros(images, device=device)
+        self._traced = parts.traced_softness
+        #: The student's temperatures in the steps of the epoch; None if they are all known before.
+        self.taus = CapturedTaus(images, device) if self.policy or self._traced else None
         self._rates = torch.zeros(images, dtype=dtype, device=device)
         self._order = torch.zeros(images, dtype=torch.int64, device=device)
         #: Buffers and graphs for each form (names and shapes) that the inputs of an epoch have had.
@@ -195,16 +198,24 @@ class CapturedStep:
 
     def _temperature_from(self, buffers: dict[str, torch.Tensor], size: int) -> StepTemperature | None:
         if self.policy:
-            return self._computed_temperature
+            return partial(self._recorded, partial(self.policy.of_step, step=0), size)
         if "student_tau" not in buffers:
             return None
         of_steps = Temperature(buffers["student_tau"], buffers["teacher_tau"], buffers["weight"])
-        return lambda student, teacher, labels: of_steps.at(self._number, size)
+        return partial(self._recorded, lambda student, teacher, labels: of_steps.at(self._number, size), size)
 
-    def _computed_temperature(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> Temperature:
-        assert self.policy is not None
-        temperature = self.policy.of_step(student, teacher, labels, 0)
-        self.taus.index_copy_(0, self._number, temperature.student.detach().view(1))
+    def _recorded(
+        self,
+        decide: StepTemperature,
+        size: int,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> Temperature:
+        temperature = decide(student, teacher, labels)
+        if self.taus:
+            traced = traced_tau(temperature, self._traced, student, teacher)
+            self.taus.record(traced, labels, self._number, self._start, size)
         return temperature
 
 

@@ -113,7 +113,7 @@ class CheckpointWriter:
         self._copied_at_s = clock()
         self._took_s = 0.0
 
-    def epoch_done(self, training: ResumableTraining) -> None:
+    def epoch_done(self, training: ResumableTraining, *, is_last: bool = False) -> None:
         """Copy the training's state to the host and write it in the background, if a checkpoint is due.
 
         The last epoch's checkpoint is on the disk when this method returns. If a write is still in progress when the
@@ -121,17 +121,19 @@ class CheckpointWriter:
 
         Args:
             training: Training that has just finished an epoch.
+            is_last: Whether it stops after this epoch, although it may go on later.
 
         Raises:
             MachineError: This checkpoint or an earlier one could not be written.
         """
         if self._write and self._write.done():
             self._wait()
-        if training.done or self._clock() - self._copied_at_s >= min(LONGEST_S, self._took_s / SHARE):
+        is_last = is_last or training.done
+        if is_last or self._clock() - self._copied_at_s >= min(LONGEST_S, self._took_s / SHARE):
             self._wait()
             self._copied_at_s = self._clock()
             self._write = self._thread.submit(self._save, _on_the_host(training.state_dict()))
-        if training.done:
+        if is_last:
             self._wait()
 
     def close(self) -> None:

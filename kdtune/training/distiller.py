@@ -112,7 +112,7 @@ class Distiller:
             self._training_step = parts.training_step()
         self.model = self._training_step.model
         self._optimizer = self._training_step.optimizer
-        self._temperatures = StepTemperatures(self._policy, self._device)
+        self._temperatures = StepTemperatures(self._policy, self._device, parts.traced_softness)
 
     def _begin_next(self, phase: int) -> None:
         """Begin a phase with the weights that it asks for."""
@@ -204,8 +204,8 @@ class Distiller:
         )
         for step, size in enumerate(sizes):
             yield self._captured.take(step, size)
-        if self._captured.policy:
-            self._temperatures.captured(self._captured.taus[: len(sizes)])
+        if self._captured.taus:
+            self._temperatures.captured(*self._captured.taus.of_epoch(len(sizes), sum(sizes)))
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = self.validate()

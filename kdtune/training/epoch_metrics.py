@@ -13,15 +13,15 @@ class EpochMetrics:
         train_loss: Mean of the steps' losses, in the loss's own unit.
         val_loss: Mean loss with the labels on the validation images; of classifiers in nats.
         val_accuracy: Fraction of validation images classified rightly; None where the task has no accuracy.
-        tau: Mean temperature of the epoch; None without a teacher.
+        tau: Mean temperature of the epoch, by which the student's logits are divided; None without a teacher.
         learning_rate: Learning rate of the epoch's last step.
         val_objective: Metric that decides the study, on the validation images; None if that is the accuracy.
         tau_p05: The 5th percentile of the student's temperatures in the epoch, over its images if each has its own,
             otherwise over its steps; None if all are equal. So are the next two.
         tau_median: Their median.
         tau_p95: Their 95th percentile.
-        tau_by_class: Their mean for each class, None for a class without images; None unless a policy computes a
-            temperature for each image.
+        tau_by_class: Their mean for each class, None for a class without images; None unless each image has a
+            temperature of its own.
     """
 
     epoch: int

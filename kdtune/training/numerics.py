@@ -74,11 +74,12 @@ class Arithmetic:
         Returns:
             Logits, float32, (n, classes).
         """
-        with self._autocast():
+        with self.autocast():
             logits: torch.Tensor = model(images.contiguous(memory_format=self.memory_format))
         return logits.float()
 
-    def _autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which layers compute in the precision."""
         if self.numerics.precision == "float32":
             return nullcontext()
         # A step uses each weight once, so a cache of casts has no benefit, and it interferes with captured steps.

@@ -21,6 +21,7 @@ from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.trial_spec import Phase, Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
 from kdtune.temperature.loading import policy_class, resolved_options
+from kdtune.training.label_needs import label_fault
 
 #: Searched values that belong to the student's training and not to its method or temperature.
 _OF_TRAINING = ("learning_rate", "weight_decay")
@@ -40,15 +41,22 @@ def resolved_trial(study: Study, suggestion: Suggestion, seed: int) -> TrialSpec
     Raises:
         SpecError: The suggestion names an unknown component or unknown options.
     """
-    return TrialSpec(setting=study.setting, recipe=resolved_recipe(study, suggestion), seed=seed)
+    return TrialSpec(setting=study.of_repeat(seed).setting, recipe=resolved_recipe(study, suggestion), seed=seed)
 
 
 def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     """Return the recipe of the student of a suggestion: the study's values, except those that the suggestion gives.
 
     Raises:
-        SpecError: As for :func:`resolved_trial`.
+        SpecError: As for :func:`resolved_trial`; or the training needs labels, and the study's images have none.
     """
+    recipe = _recipe(study, suggestion)
+    if study.synthesis and (fault := label_fault(recipe)):
+        raise SpecError([fault])
+    return recipe
+
+
+def _recipe(study: Study, suggestion: Suggestion) -> Recipe:
     if problems := suggestion.value_problems():
         raise SpecError([Fault("point", key, problem) for key, problem in problems.items()])
     method = _found(LOSSES, suggestion.method) if suggestion.method else study.loss
@@ -178,7 +186,7 @@ def representative_recipe(study: Study, *, with_teacher: bool) -> Recipe:
         with_teacher: Whether to use the study's loss at a fixed temperature; otherwise only the labels are used.
     """
     alone = Suggestion(method=Component(name=WITHOUT_TEACHER))
-    return resolved_recipe(study, Suggestion(values={"tau": _ANY_TAU}) if with_teacher else alone)
+    return resolved_recipe(study, Suggestion(values={"tau": _ANY_TAU})) if with_teacher else _recipe(study, alone)
 
 
 def teacher_recipe(setting: Setting) -> Recipe:

@@ -5,10 +5,31 @@ from typing import Any
 
 import torch
 
+from kdtune.methods.loading import Softness
 from kdtune.temperature.base import Temperature
 
 #: Percentiles by field of :class:`kdtune.training.epoch_metrics.EpochMetrics`.
 _PERCENTILES = {"tau_p05": 5, "tau_median": 50, "tau_p95": 95}
+
+
+def traced_tau(
+    temperature: Temperature, softness: Softness | None, student: torch.Tensor, teacher: torch.Tensor
+) -> torch.Tensor:
+    """Return the temperatures of the student that the log shows, without a gradient.
+
+    Args:
+        temperature: Temperature of the step, as it is decided.
+        softness: What the loss makes of it; None if it uses the temperature as it is.
+        student: Logits, (n, classes).
+        teacher: Logits, (n, classes).
+
+    Returns:
+        One for the step, 0-d, or one for each pair of logits, float32, (n, 1).
+    """
+    with torch.no_grad():
+        if softness is not None:
+            temperature = softness(student, teacher, temperature.of_pairs(len(student)))
+        return temperature.student.float()
 
 
 class TauTrace:
@@ -29,21 +50,30 @@ class TauTrace:
         taus = temperatures.student
         self._taus = [taus] if taus.ndim == 1 else [tau[:size, 0] for tau, size in zip(taus, sizes, strict=True)]
 
-    def computed(self, taus: torch.Tensor) -> None:
-        """Record the temperatures of all steps, (steps,), which captured steps have computed."""
-        self._taus = [taus]
-
-    def recorded(self, temperature: Temperature, labels: torch.Tensor) -> Temperature:
-        """Record the temperature of a step, and return it.
+    def computed(self, taus: torch.Tensor, labels: torch.Tensor | None) -> None:
+        """Record the temperatures of all steps, which captured steps have computed.
 
         Args:
-            temperature: One for the step, or one for each pair of logits.
+            taus: One for each step, or one for each pair of logits.
+            labels: True classes of the pairs; None if each step has one tau.
+        """
+        self._taus = [taus]
+        self._labels = [] if labels is None else [labels]
+
+    def record(self, taus: torch.Tensor, labels: torch.Tensor) -> None:
+        """Record the temperatures of a step.
+
+        Args:
+            taus: One for the step, 0-d, or one for each pair of logits, (n, 1).
             labels: True classes of the pairs, (n,).
         """
-        self._taus.append(temperature.student.detach().flatten())
-        if temperature.student.ndim:
+        self._taus.append(taus.flatten())
+        if taus.ndim:
             self._labels.append(labels)
-        return temperature
+
+    def mean(self) -> float | None:
+        """Return the mean of the temperatures; None without any."""
+        return float(torch.cat(self._taus).double().mean()) if self._taus else None
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of the epoch's metrics; none if all temperatures are equal."""

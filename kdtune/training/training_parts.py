@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.data.batches import ImageSet
-from kdtune.methods.loading import loss_of
+from kdtune.methods.loading import Softness, loss_of, softness_of
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Task
 from kdtune.temperature.base import TemperaturePolicy
@@ -47,6 +47,11 @@ class TrainingParts:
         return self.policy if isinstance(self.policy, InGraph) else None
 
     @property
+    def traced_softness(self) -> Softness | None:
+        """What the loss makes of the temperatures that are decided; None if it uses them as they are."""
+        return softness_of(self.recipe.method) if self.policy is not None else None
+
+    @property
     def computing_teacher(self) -> TeacherLogits | None:
         """The teacher if it computes the logits of each batch; None if they are looked up."""
         return self.teacher if self.teacher is not None and self.teacher.rows is None else None
@@ -59,7 +64,9 @@ class TrainingParts:
         numbers = (training.batch_size, training.momentum, training.weight_decay, training.class_weights)
         names = (recipe.model.model_dump_json(), recipe.method.model_dump_json(), training.optimizer, training.augment)
         # What a policy computes in the graph may depend on everything that it was made with.
-        policy = (recipe.temperature, self.in_graph.context) if self.in_graph else ()
+        policy: tuple[object, ...] = ()
+        if self.in_graph:
+            policy = (recipe.temperature, self.in_graph.context if self.in_graph.depends_on_context else None)
         return (*names, self.computing_teacher, *numbers, *map(repr, policy))
 
     def training_step(self, rate: torch.Tensor | None = None) -> TrainingStep:

@@ -10,8 +10,6 @@ from tests.results.several import ran
 from tests.studies import here
 
 POINTS = [{"tau": tau} for tau in (2, 4, 6)]
-#: What trainings use: 14 W for 4 s.
-TRAINING_KWH = 56 / 3.6e6
 
 
 @pytest.fixture
@@ -31,17 +29,18 @@ def test_the_curve_ends_at_the_charge_and_rises_with_every_training(folder):
     grid, stochastic = at_budget(found, 1.0).strategies
     per_repeat = found.outcomes[0].cost.per_repeat_kwh
     assert grid.curve[-1].kwh == pytest.approx(per_repeat) and grid.curve[-1].validation == pytest.approx(0.75)
-    starts = [step.kwh for step in grid.curve]
-    assert starts[-1] - starts[0] == pytest.approx(2 * TRAINING_KWH, rel=1e-3)
-    assert (grid.repeats, grid.trials, grid.kwh_needed) == (2, 3, pytest.approx(per_repeat - 2 * TRAINING_KWH))
+    # Nothing is shared, so three equal trainings take a third of the charge each.
+    ends = sorted({round(step.kwh / per_repeat, 6) for step in grid.curve})
+    assert ends == pytest.approx([1 / 3, 2 / 3, 1], abs=1e-5)
+    assert (grid.repeats, grid.trials, grid.kwh_needed) == (2, 3, pytest.approx(per_repeat / 3))
     assert stochastic.validation.mean == pytest.approx(0.655) and stochastic.trials == 1
 
 
 def test_a_smaller_budget_has_what_was_finished_by_then(folder):
     per_repeat = compare(folder).outcomes[0].cost.per_repeat_kwh
-    two = grid_at(folder, per_repeat - 0.5 * TRAINING_KWH)
+    two = grid_at(folder, 0.9 * per_repeat)
     assert (two.trials, two.validation.mean) == (2, pytest.approx(0.65))
-    none = grid_at(folder, per_repeat - 2.5 * TRAINING_KWH)
+    none = grid_at(folder, 0.3 * per_repeat)
     assert (none.repeats, none.trials, none.validation) == (0, 0, None)
 
 

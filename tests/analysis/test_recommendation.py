@@ -1,11 +1,15 @@
 """Recommendations from hand-written results, and their text."""
 
 import json
+import shutil
 
 import pytest
 
 from kdtune.analysis.recommendation import recommend
+from kdtune.analysis.restart_controls import control_options, restarts_training
 from kdtune.report.recommendation_text import missing_lines, recommendation_text
+from kdtune.results.folder import StudyFolder
+from kdtune.specs import load_study
 from tests.results.several import ran
 from tests.studies import here
 
@@ -15,6 +19,7 @@ TWO = [{"tau": 2}, {"tau": 4}]
 GAIN = (0.03, 0.02, 0.025, 0.031, 0.022, 0.028)
 LITTLE = (0.001, -0.001, 0.0, 0.0, 0.001, 0.0)
 LOSS = (-0.03, -0.02, -0.025, -0.031, -0.022, -0.028)
+STRATEGIES = {"grid": {}, "best-of": {"of": "fixed", "tau": 4}, "fixed": {}, "none": {}}
 NOISE = (0.01, -0.02, 0.015, 0.0, -0.01, 0.02)
 
 
@@ -23,7 +28,7 @@ def study(place, **by):
     kinds = {"grid": TWO, "best_of": TWO, "fixed": [{"tau": 4}], "none": [{"loss": "ce"}]}
     for name, differences in {"fixed": [0.0] * 6, **by}.items():
         accuracies = [round(base + one, 4) for base, one in zip(BASE, differences, strict=True)]
-        ran(place, name.replace("_", "-"), accuracies, points=kinds[name], trial_s=SECONDS)
+        ran(place, name.replace("_", "-"), accuracies, points=kinds[name], trial_s=SECONDS, strategies=STRATEGIES)
     return place / "small"
 
 
@@ -63,14 +68,63 @@ def test_the_paragraph_names_gain_energy_control_and_repeats(tmp_path):
 
 
 def test_what_is_missing_has_the_command_that_adds_it(tmp_path):
-    ran(tmp_path, "fixed", [0.6, None, None])
+    ran(tmp_path, "fixed", [0.6, 0.61, None], strategies={"fixed": {}, "best-of": {}})
+    folder = StudyFolder(tmp_path / "small")
+    settings = {"inline": True, "cpus_per_trial": 2.0, "gpus_per_trial": 0.0, "teacher": "a b.pt"}
+    folder.write_run({**folder.read_run(), "options": settings})
     [found] = recommend(tmp_path / "small")
-    lines = missing_lines(found)
-    assert f"Add it with: kdtune study small -s grid --repeats 3 --out {tmp_path}" in lines[0]
-    assert any("-s best-of " in line for line in lines) and any("-s none " in line for line in lines)
+    lines, frozen = missing_lines(found), folder.strategy("fixed").study_toml
+    how = "--inline --cpus-per-trial 2 --teacher 'a b.pt'"
+    assert f"Add it with: kdtune study {frozen} -s grid --out {tmp_path} {how}" in lines[0]
+    assert any("-s none " in line for line in lines)
+    control = "strategies.best-of-fixed"
+    defined = f"--set {control}.strategy=best-of --set {control}.of=fixed --out {tmp_path}"
+    assert any("restarts of fixed, which" in line and f"-s best-of-fixed {defined}" in line for line in lines)
     assert f"Missing: the rest of fixed, which is incomplete. Add it with: kdtune resume {tmp_path}/small" in lines
-    assert "Missing: repeats: 3 cannot establish a difference in an exact test, 6 can." in lines
+    more = f"kdtune study {frozen} -s fixed --repeats 6 --out {tmp_path}-6-repeats {how}"
+    [repeats] = [line for line in lines if "repeats" in line]
+    assert "an exact test of 3 cannot be significant" in repeats and repeats.endswith(more)
     assert any("energy" in line for line in lines)
+    assert "This rests on 2 of 3 repeats" in recommendation_text(found)
+
+
+def test_the_commands_define_a_control_as_the_study_reads_it(tmp_path):
+    ran(tmp_path, "fixed-3", [0.6], strategies={"fixed-3": {"strategy": "fixed", "tau": 3}})
+    frozen = StudyFolder(tmp_path / "small").strategy("fixed-3")
+    [label], options = control_options(frozen.read_study(), "fixed-3")
+    defined = load_study(frozen.study_toml, overrides=options[1::2])
+    assert restarts_training(defined, label, "fixed-3")
+    assert control_options(defined, "fixed-3") == ([label], [])
+
+
+def test_open_comparisons_ask_for_one_number_of_repeats(tmp_path):
+    [found] = recommend(study(tmp_path, grid=NOISE, best_of=NOISE, none=LOSS))
+    assert "repeats)" not in recommendation_text(found) and "(open)" in recommendation_text(found)
+    [line] = [line for line in missing_lines(found) if "repeats" in line]
+    number = found.search_gain.repeats_to_settle
+    assert f"6 leave it open; {number} would settle it" in line and f"--repeats {number} " in line
+
+
+def test_the_control_restarts_the_training_that_is_compared(tmp_path):
+    """A better control of another training says nothing about the luck of this one."""
+    kinds = {"best-of": {"of": "fixed", "tau": 4}, "others": {"strategy": "best-of", "of": "stochastic"}}
+    for name, gain in {"fixed": 0.0, "best-of": 0.01, "others": 0.05}.items():
+        val = [[0.5 + gain]] * 6
+        ran(tmp_path, name, [one + gain for one in BASE], val=val, strategies={"fixed": {}, **kinds})
+    [found] = recommend(tmp_path / "small")
+    assert found.control.strategy == "best-of" and not any("restarts" in one.what for one in found.missing)
+    shutil.rmtree(tmp_path / "small" / "best-of")
+    [found] = recommend(tmp_path / "small")
+    [control] = [one for one in found.missing if "others restarts another training" in one.what]
+    assert "-s best-of --out" in control.command
+
+
+def test_nothing_is_advised_if_no_model_is_better_than_chance(tmp_path):
+    for name in ("fixed", "none"):
+        ran(tmp_path, name, [0.1, 0.11, 0.09], strategies=STRATEGIES)
+    [found] = recommend(tmp_path / "small")
+    assert found.at_chance and (found.advice, found.use, found.missing) == ("open", None, ())
+    assert "no model is better than always predicting the most frequent class" in recommendation_text(found)
 
 
 def test_without_a_tested_model_there_is_no_answer(tmp_path):

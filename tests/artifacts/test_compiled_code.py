@@ -199,6 +199,7 @@ def tiny(in_channels, num_classes):
 _PROCESS = """
 import json, sys, torch
 from torch._dynamo.utils import counters
+from kdtune.artifacts.shared_code import compile_networks
 from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
@@ -206,7 +207,7 @@ from kdtune.specs import load_study
 context = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
 if sys.argv[2] == "generate":
     compilation = context.compilation(asks_teacher=False)
-    context.compile_networks(compilation, recipe_of(context.study, {"loss": "ce"}))
+    compile_networks(context, compilation, recipe_of(context.study, {"loss": "ce"}))
     compilation.mark_complete()
 else:
     context.find_code(recipe_of(context.study, {"loss": "ce"}))
@@ -223,7 +224,7 @@ def test_the_compilers_headers_have_a_path_without_spaces(tmp_path):
         "from torch._inductor import codecache; print(codecache._HEADER_DIR); print(tempfile.gettempdir())"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path / name)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     headers, temporary = done.stdout.splitlines()
     assert is_plain(headers) and temporary == str(tmp_path / name)
 
@@ -240,7 +241,7 @@ def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, c
     def counted(what):
         process = [sys.executable, "-c", _PROCESS, json.dumps(study), what]
         one = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}  # each of more is a process that imports torch
-        done = subprocess.run(process, env=one, capture_output=True, text=True, timeout=150)
+        done = subprocess.run(process, env=one, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

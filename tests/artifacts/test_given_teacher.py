@@ -530,7 +530,7 @@ def test_two_processes_may_keep_the_same_at_once(study, file, tmp_path):
     start = tmp_path / "start"
     both = [Forked(KEEP, [str(file), str(start)]) for _ in range(2)]
     start.touch()
-    ended = [one.communicate(timeout=120) for one in both]
+    ended = [one.communicate() for one in both]
     assert [one.returncode for one in both] == [0, 0], ended
     assert len({out for out, _ in ended}) == 1
     provide(with_given_teacher(study, file), None)

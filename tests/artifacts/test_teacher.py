@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,10 @@ from kdtune.specs import load_study
 from tests.forked import Forked
 from tests.recipes import recipe_of
 from tests.studies import small_study
+from tests.waiting import wait_for
 
-#: Gets the teacher of a study with twelve epochs and reports every epoch that it trains itself, and the result.
+#: Gets the teacher of a study with twelve epochs and reports every epoch that it trains itself, and the result. While
+#: there is a file ``hold``, a training stops after its sixth epoch.
 WANT = """
 import json, os, sys, time
 from pathlib import Path
@@ -31,7 +32,8 @@ train, told, start = training_context.train_teacher, Path(sys.argv[1]), Path(sys
 def slowly(*given, **named):
     def tell(metrics):
         append_lines(told, {"process": os.getpid(), "epoch": metrics.epoch})
-        time.sleep(0.05)
+        while metrics.epoch == 6 and told.with_name("hold").exists():
+            time.sleep(0.01)
     train(*given[:5], tell, **named)
 
 training_context.train_teacher = slowly
@@ -65,16 +67,9 @@ class Processes:
         return [(line["process"], line["epoch"]) for line in map(json.loads, lines)]
 
     def ended(self, which: Forked) -> dict:
-        out, err = which.communicate(timeout=100)
+        out, err = which.communicate()
         assert which.returncode == 0, err
         return json.loads(out)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 100
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def weights(outcome):
@@ -100,12 +95,14 @@ def test_a_teacher_that_two_processes_want_at_once_is_trained_once(undisturbed, 
 
 def test_after_a_kill_another_process_continues_from_the_checkpoint(undisturbed, tmp_path):
     both = Processes(tmp_path, 2)
+    (tmp_path / "hold").touch()
     both.go()
-    wait_for(lambda: len(both.epochs()) >= 5)
+    wait_for(lambda: len(both.epochs()) == 6)
     trainer = both.epochs()[0][0]
     killed, other = sorted(both.all, key=lambda one: one.pid != trainer)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
+    (tmp_path / "hold").unlink()
     outcome = both.ended(other)
     before = [epoch for process, epoch in both.epochs() if process == killed.pid]
     after = [epoch for process, epoch in both.epochs() if process == other.pid]

@@ -6,8 +6,6 @@ import torch
 from benchmarks import gpu, gpu_step, record
 from kdtune.energy.interval_shares import BUCKETS
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture
 def tried(monkeypatch, tmp_path):

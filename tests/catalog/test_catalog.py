@@ -237,7 +237,7 @@ def test_the_packages_that_local_modules_import_are_part_of_the_identity(fruit, 
         fruit.load(before.reference, before.digest)
     assert str(changed.value) == (
         f"fruit {tmp_path}/nets.py:tiny: uses other versions of packages: fruitlib 1.0 when the study began, "
-        "2.0.1 now; install the earlier version, or begin the study anew with --fresh"
+        "2.0.1 now; install the earlier version, or begin the study anew with 'kdtune study --fresh'"
     )
 
 

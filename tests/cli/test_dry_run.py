@@ -12,8 +12,8 @@ def test_a_dry_run_shows_the_plan_and_the_next_command_and_leaves_no_files(tmp_p
     assert done.returncode == 0, done.stderr
     for words in (
         "points",
-        "kWh",
-        "g CO2",
+        "energy (",
+        "CO2 (",
         "grid: tau 2, 6, 10",
         "adaptive",
         "The session's start",

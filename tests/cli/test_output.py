@@ -3,14 +3,17 @@ import typer
 from rich.console import Console
 
 from kdtune.cli.output import show_outcome
+from kdtune.results.outcome import build_result
 from kdtune.results.study_result import StudyResult
 from kdtune.specs import load_study
+from tests.results.finished import CARBON, finished
 from tests.studies import small_study
 
 
 def told(folder, **fields):
-    """Return the output for an outcome without results, and the exit code."""
-    result = StudyResult(load_study(small_study()), folder, [], **{"interrupted": False, "is_settled": False, **fields})
+    """Return the output for an outcome, by default without results, and the exit code."""
+    usual = {"outcomes": [], "interrupted": False, "is_settled": False}
+    result = StudyResult(load_study(small_study()), folder, **{**usual, **fields})
     console = Console(width=200, no_color=True)
     with console.capture() as captured, pytest.raises(typer.Exit) as end:
         show_outcome(result, console, as_json=False)
@@ -33,3 +36,19 @@ def test_an_unfinished_outcome_names_the_command_to_resume(tmp_path):
 def test_an_error_after_everything_was_finished_is_no_failure(tmp_path):
     words, code = told(tmp_path, is_settled=True, errors=("grid: Ray died",))
     assert code == 0 and "Everything was finished when this happened: grid: Ray died" in words and "Failed" not in words
+
+
+@pytest.mark.parametrize(("interrupted", "code"), [(False, 0), (True, 130)])
+def test_a_study_that_was_not_interrupted_writes_its_report_and_names_it(tmp_path, interrupted, code):
+    folder = finished(tmp_path)
+    outcome = build_result(folder, CARBON)
+    words, ended = told(folder.study.path, outcomes=[outcome], interrupted=interrupted, is_settled=True)
+    written = folder.study.path / "report.html"
+    assert (ended, written.is_file(), f"Report: {written}" in words) == (code, not interrupted, not interrupted)
+
+
+def test_a_report_that_cannot_be_written_changes_no_outcome(tmp_path):
+    folder = finished(tmp_path)
+    (folder.study.path / "report.html").mkdir()
+    words, code = told(folder.study.path, outcomes=[build_result(folder, CARBON)], is_settled=True)
+    assert code == 0 and "No report was written: " in words and "report.html: cannot be written" in words

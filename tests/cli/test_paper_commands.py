@@ -26,8 +26,8 @@ def test_the_papers_tables_accept_studies_that_cannot_share_a_table(folder):
     done = here("compare", "--paper", "--json", "--preset", "paper", cwd=folder)
     assert done.returncode == 0
     document = json.loads(done.stdout)
-    assert [table["number"] for table in document["tables"]] == [1, 4, 5, 7]
-    row = document["tables"][1]["blocks"][1]["rows"][0]
+    assert [table["number"] for table in document["tables"]] == [1, 3, 4, 5, 6, 7]
+    row = document["tables"][2]["blocks"][1]["rows"][0]
     assert (row["study"], row["strategy"], row["n"], row["folder"]) == (
         "cifar100-hkd",
         "grid",
@@ -98,4 +98,6 @@ def test_claims_name_the_study_that_tests_them(folder):
     first = claim["evidence"][0]
     assert (first["studies"], first["is_papers"], first["verdict"]) == (["cifar100-hkd"], True, "not settled")
     assert first["interval"]["n"] == 2 and first["departs"][0].startswith("reduced run")
-    assert "not settled  cifar100-hkd" in here("claims", cwd=folder).stdout
+    assert "not settled  cifar100-hkd" in here("claims", "--why", cwd=folder).stdout
+    row = next(line for line in here("claims", cwd=folder).stdout.splitlines() if line.startswith(" 1. "))
+    assert "not settled" in row and "cifar100-hkd" in row and "n = 2)" in row

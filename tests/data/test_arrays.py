@@ -189,16 +189,16 @@ def decoding(*arguments):
 def test_a_decoding_that_was_killed_is_never_taken_for_a_whole_one(own_cache, tmp_path, file):
     log = str(tmp_path / "log")
     killed = decoding(log, file)
-    killed.communicate(timeout=60)
+    killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     assert decoded_copy("slow") is None
-    assert decoding(log).communicate(timeout=60)[0].strip() == TOTAL
+    assert decoding(log).communicate()[0].strip() == TOTAL
     assert (tmp_path / "log").read_text() == "decoded\n" * 2
     assert not list(own_cache.glob("decoded/slow-*/.*.tmp"))
 
 
 def test_of_two_processes_one_decodes_and_the_other_waits(tmp_path):
     both = [decoding(str(tmp_path / "log")) for _ in range(2)]
-    assert {process.communicate(timeout=60)[0].strip() for process in both} == {TOTAL}
+    assert {process.communicate()[0].strip() for process in both} == {TOTAL}
     assert [process.returncode for process in both] == [0, 0]
     assert (tmp_path / "log").read_text() == "decoded\n"

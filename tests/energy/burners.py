@@ -5,23 +5,24 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kdtune.energy.processes import snapshot
+from tests.waiting import wait_for
 
 #: Program that is busy for longer than any test needs; it ends by itself in case the test is killed.
 BURN_ON = """
 import time
-end = time.monotonic() + 120
+end = time.monotonic() + 600
 while time.monotonic() < end: pass
 """
 
-#: Program that is busy until it has used the given number of seconds of CPU time.
+#: Program that is busy until it has used the given number of seconds of CPU time in addition to those of its start.
 BURN = """
 import sys, time
-while time.process_time() < float(sys.argv[1]): pass
+end = time.process_time() + float(sys.argv[1])
+while time.process_time() < end: pass
 """
 
 
@@ -59,14 +60,12 @@ def foreign_burner() -> Iterator[int]:
         os.kill(pid, signal.SIGKILL)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.02)
+def cpu_us(pid: int) -> int:
+    """Return the CPU time of a process in microseconds, as a meter reads it."""
+    return snapshot()[pid].cpu_us
 
 
 def wait_for_cpu(pid: int, us: int) -> None:
     """Wait until a process has used an additional CPU time."""
-    start_us = snapshot()[pid].cpu_us
-    wait_for(lambda: snapshot()[pid].cpu_us - start_us >= us)
+    start_us = cpu_us(pid)
+    wait_for(lambda: cpu_us(pid) - start_us >= us)

@@ -22,7 +22,7 @@ one.register()
 with one.locked(0):
     one.announce(7, 1000, {"GPU-a": 500})
 print("here", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
@@ -58,16 +59,19 @@ def another_command_trains(first, cache_folder, seconds):
 def test_budget_reached_while_waiting_stops_the_command_and_a_larger_one_continues_to_wait(
     first, tmp_path, cache_folder
 ):
-    limit_kwh = 0.8 * first[1]["cost"]["charged_kwh"]  # enough to reach the teacher
-    with another_command_trains(first, cache_folder, seconds=3600) as watcher:  # longer than any test may take
-        outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh, inline=True)
-    assert outcome.exit_code == 4 and "--max-kwh" in outcome.over_budget
-    assert any("another command" in text for text in watcher.messages)
+    for factor in count(1):
+        limit_kwh = factor * 0.8 * first[1]["cost"]["charged_kwh"]  # enough to reach the teacher, if not much is slower
+        out = tmp_path / str(factor)
+        with another_command_trains(first, cache_folder, seconds=3600) as watcher:  # longer than any test may take
+            outcome = kdtune.run_study(STUDY, out=out, watcher=watcher, max_kwh=limit_kwh, inline=True)
+        assert outcome.exit_code == 4 and "--max-kwh" in outcome.over_budget
+        if any("another command" in text for text in watcher.messages):
+            break
     # No strategy was begun.
     assert outcome.results == [] and not (outcome.folder / "fixed").exists()
     assert (outcome.folder / "run.toml").exists()
 
-    earlier = set(outcome.folder.glob("sessions/*"))
+    earlier, began_s = set(outcome.folder.glob("sessions/*")), time.monotonic()
     with another_command_trains(first, cache_folder, seconds=2) as watcher:
         resumed = kdtune.resume_study(outcome.folder, max_kwh=1.0, watcher=watcher)
     assert (resumed.exit_code, resumed.results[0]["status"]) == (0, "completed")
@@ -76,7 +80,7 @@ def test_budget_reached_while_waiting_stops_the_command_and_a_larger_one_continu
     session, waiting = sorted(set(outcome.folder.glob("sessions/*")) - earlier)
     assert waiting.name == f"{session.name}-waiting"
     waited = account_of_nodes(read_folder(waiting))
-    assert 1.5 < waited.duration_ns / 1e9 < 6 and waited.charged_uj() > 0
+    assert 2 <= waited.duration_ns / 1e9 < time.monotonic() - began_s and waited.charged_uj() > 0
     sessions = json.loads((outcome.folder / "fixed" / "shared.json").read_text())["sessions"]
     assert len(sessions) == 2 and session.name in sessions
     billed = sum(account_of_nodes(read_folder(outcome.folder / "sessions" / name)).charged_uj() for name in sessions)

@@ -38,7 +38,7 @@ def known(inspection, tmp_path, monkeypatch):
     record = {"model": "t", "epochs": 3, "val_accuracy": 0.9, "val_loss": 0.3, "test": {"accuracy": 0.9}, "given": None}
     (teacher / "record.json").write_text(json.dumps(record))
     found = dataclasses.replace(
-        inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS, energy_multiple=1.2345
+        inspection, teacher_folder=str(teacher), missing_teachers=0, timings=TIMINGS, energy_multiple=1.2345
     )
     return StudyFacts(found, two_cores(), TimeAndEnergy(3.0, 60e6, 60e6))
 

@@ -43,7 +43,7 @@ def test_a_study_that_runs_inline_loads_no_ray(tmp_path):
         f"result = kdtune.run_study(study, out={str(tmp_path)!r}, inline=True)\n"
         "print(result.exit_code, [name for name in sys.modules if name.split('.')[0] == 'ray'])"
     )
-    out, err = Forked(script, []).communicate(timeout=200)
+    out, err = Forked(script, []).communicate()
     assert out == "0 []\n", err
 
 

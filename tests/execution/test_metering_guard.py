@@ -25,14 +25,14 @@ class Elsewhere:
 
     def __init__(self, within=None):
         self._begun, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(within,))
+        self._thread = threading.Thread(target=self._run, args=(within,), daemon=True)
         self._thread.start()
-        assert self._begun.wait(10)
+        self._begun.wait()
 
     def _run(self, within):
         self.work = Work(within)
         self._begun.set()
-        self._over.wait(10)
+        self._over.wait()
 
     def leave(self):
         self._over.set()

@@ -128,7 +128,7 @@ def test_an_edited_temperature_is_named_when_the_study_is_resumed(moved):
         kdtune.resume_study(moved / "results" / "small")
     assert str(refused.value) == (
         f"{moved}/results/small/highs: cannot be resumed here: temperature tau.py:Confidence has been edited since the "
-        "study began; restore the earlier source, or begin the study anew with fresh=True"
+        "study began; restore the earlier source, or begin the study anew with run_study(fresh=True)"
     )
 
 

@@ -15,6 +15,7 @@ from ray.cluster_utils import Cluster
 
 import kdtune
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import KdtuneError
@@ -115,18 +116,22 @@ def late(cluster, request):
 
 
 class JoinsAndDies(tune.Callback):
-    """A cluster that grows when the first trial reports, and shrinks when the one on the new node does."""
+    """A cluster that grows when the first trial reports, and shrinks when the one on the new node has been charged."""
 
-    def __init__(self, node):
-        self._node = node
+    def __init__(self, node, ledger):
+        self._node, self._ledger = node, ledger
         self._joined = False
 
     def on_trial_result(self, iteration, trials, trial, result, **_):
         if not self._joined:
             self._joined = True
             self._node.join()
-        if trial.config["late"] and result["time_total_s"] > 2:  # the meter has taken a sample by then
+        if trial.config["late"] and self._is_charged():
             self._node.die()
+
+    def _is_charged(self):
+        records = read_folder(self._ledger).get(self._node.name, [])
+        return sum(account_of_ledger(records).windows.values()) > 0
 
     def __getstate__(self):
         return {}
@@ -146,7 +151,8 @@ def resources_of(config):
 def test_an_experiment_survives_its_nodes_and_flags_the_energy_of_a_dead_node(cluster, late, tmp_path):
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     ledger = kdtune.EnergyLedger()
-    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger, JoinsAndDies(late)], verbose=0)
+    joins_and_dies = JoinsAndDies(late, tmp_path / "study" / "energy_ledger")
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger, joins_and_dies], verbose=0)
     trainable = tune.with_resources(burn, resources_of)
     try:
         results = tune.Tuner(trainable, run_config=run, param_space={"late": tune.grid_search([False, True])}).fit()
@@ -188,12 +194,7 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
     training = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"none": {}}, repeats=2, training=training)
     watcher = Shrinking(late)
-    at_the_latest = threading.Timer(150.0, watcher.cancel.set)
-    at_the_latest.start()
-    try:
-        result = kdtune.run_study(study, out=tmp_path, address=cluster.address, watcher=watcher, cancel=watcher.cancel)
-    finally:
-        at_the_latest.cancel()
+    result = kdtune.run_study(study, out=tmp_path, address=cluster.address, watcher=watcher, cancel=watcher.cancel)
     assert (result.exit_code, result.errors) == (130, ())
     assert any("continues from its last checkpoint" in text for text in watcher.told)
     trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -63,22 +62,34 @@ def test_unusual_environment_does_not_change_results(workplace, tmp_path, more):
     assert "Traceback" not in done.stderr and "CODECARBON" not in done.stderr
 
 
+#: Runs the command, which gets a signal as soon as Ray has started its first two daemons.
+SIGNALLED = """
+import os, sys
+from ray._private import services
+start = services.start_raylet
+
+def signalled(*given, **named):
+    started = start(*given, **named)
+    os.kill(os.getpid(), {number})
+    return started
+
+services.start_raylet = signalled
+from kdtune.__main__ import main
+main()
+"""
+
+
 @pytest.mark.study
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_ray_starts_exits_with_130_and_the_next_command(tmp_path, number):
-    started = subprocess.Popen(
-        [sys.executable, "-m", "kdtune", *STUDY, "--json"],
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED.format(number=int(number)), *STUDY, "--json"],
         cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while "starting Ray" not in started.stderr.readline():
-        assert started.poll() is None
-    time.sleep(1)
-    started.send_signal(number)
-    out, err = started.communicate(timeout=120)
-    assert started.returncode == 130, err
-    assert "Interrupted." in err and "run the same command" in err and "Traceback" not in err
-    assert json.loads(out)["results"] == []
+    assert done.returncode == 130, done.stderr
+    assert "starting Ray" in done.stderr and "Interrupted." in done.stderr and "run the same command" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["results"] == []

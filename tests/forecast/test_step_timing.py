@@ -1,10 +1,12 @@
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.forecast import step_timing
+from kdtune.forecast import step_timing, stopwatch
 from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.specs import load_study
@@ -25,22 +27,56 @@ def timed(context, kinds=ALL, setup=None):
     return time_work(context, kinds, Stopwatch(two_cores()), [], setup)
 
 
-def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(context):
+class StepClock:
+    """A clock that only advances with units of work: by ten milliseconds each, whatever else the machine does."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.units = 0
+        for kind in ("_steps", "_evaluations"):
+            monkeypatch.setattr(step_timing, kind, partial(self._counted, getattr(step_timing, kind)))
+        clock = SimpleNamespace(perf_counter=self.now_s, process_time=self.now_s)
+        for module in (step_timing, stopwatch):
+            monkeypatch.setattr(module, "time", clock)
+
+    def now_s(self) -> float:
+        return self.units / 100
+
+    def _counted(self, units, *given):
+        for images in units(*given):
+            self.units += 1
+            yield images
+
+
+def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(context, monkeypatch):
+    StepClock(monkeypatch)
     timings = timed(context)
     assert list(timings.per_image) == list(ALL)
     for usage in timings.per_image.values():
-        assert usage.cpu_s > 0 and 0 < usage.wall_s < 0.1
+        assert usage.cpu_s > 0 and usage.wall_s > 0
         assert usage.active_uj > 0
+    for kind, images in timings.batches.items():
+        assert timings.per_image[kind].wall_s == pytest.approx(0.01 / images)
     assert timings.batches["distilling"] == 32
     assert timings.batches["evaluation"] == 400
     assert timings.idle_uw == 0.0 and timings.setup is None
 
 
-def test_only_requested_work_is_timed_and_for_a_short_time(context):
-    timed(context, ["labels"])  # the first call is slow
-    began = time.perf_counter()
+def test_only_requested_work_is_timed_and_for_a_short_time(context, monkeypatch):
+    clock = StepClock(monkeypatch)
     assert list(timed(context, ["labels"]).per_image) == ["labels"]
-    assert time.perf_counter() - began < 2.0  # a fifth of a second on a quiet machine
+    assert clock.now_s() < 0.5
+
+
+def test_a_disturbed_part_of_the_measurement_does_not_count(context, monkeypatch):
+    """Even if steps are so slow, or the disturbance so long, that the fewest parts are timed."""
+    clock = StepClock(monkeypatch)
+    monkeypatch.setattr(step_timing, "SLICE_S", 0.01)
+    plain = timed(context, ["labels"])
+    pause_at = 2 * clock.units - 1  # near the end of the second measurement, which has as many units
+    monkeypatch.setattr(step_timing.time, "perf_counter", lambda: clock.now_s() + 3 * (clock.units >= pause_at))
+    again = timed(context, ["labels"])
+    assert clock.units >= pause_at
+    assert again.per_image["labels"].wall_s == pytest.approx(plain.per_image["labels"].wall_s)
 
 
 def test_timing_needs_no_trained_teacher(context, cache_folder):

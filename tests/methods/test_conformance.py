@@ -15,8 +15,8 @@ SOFTENS_THE_TEACHER_ALONE = ("ttm", "wttm")
 #: Phases decide tau themselves, and soften the teacher's logits alone.
 HAS_PHASES = tuple(name for name in LOSSES if LOSSES.facts_of(name).get("has_phases"))
 
-#: Entropies weigh the images, without a gradient.
-STOPS_GRADIENTS = ("ea",)
+#: Entropies weigh the images, or the greatest logit gives their tau, without a gradient.
+STOPS_GRADIENTS = ("ea", "max-logit")
 
 #: Without a teacher there is nothing to diverge from.
 WITHOUT_TEACHER = ("ce",)

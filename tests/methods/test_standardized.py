@@ -34,7 +34,7 @@ def test_normkd_has_the_same_outputs_and_another_weight():
     # std of the teacher's logits 30 and 12 is 18 / sqrt(2), so tau_t^2 is 162 tau^2.
     policy = NormKd(NormKdOptions(tau=TAU), CPU)
     policy.begin_epoch(0, 1)
-    found = policy(STUDENT, TEACHER, 0)
+    found = policy.of_step(STUDENT, TEACHER, LABELS, 0)
     assert found.student.item() == exactly(TAU * 8 / 2**0.5)
     assert found.teacher.item() == exactly(TAU * 18 / 2**0.5)
     assert found.weight.item() == exactly(TAU**2 * 162)

@@ -399,15 +399,33 @@ def test_the_gain_of_a_method_is_less_a_point_for_each_doubling_of_its_energy(tm
         assert found.interval.mean == pytest.approx(0.02 - price, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["grid", "cosine", "standardized", "multi", "ttm", "wttm", "ea"])
+@pytest.mark.parametrize("name", ["grid", "cosine", "multi", "ttm", "wttm", "ea"])
 def test_a_fixed_tau_a_search_and_the_control_are_no_dynamic_temperatures(tmp_path, name):
     for one in (name, "fixed", "stochastic"):
         ran(tmp_path, one, [0.8] * 4, strategies={name: {}})
     assert judged("dynamic-not-worth-it", tmp_path).evidence == judged("none-beats-fixed", tmp_path).evidence == ()
 
 
-@pytest.mark.parametrize("name", ["dts", "ctkd", "annealing", "meta", "instance", "dtkd", "normkd"])
+DYNAMIC = ["dts", "ctkd", "annealing", "meta", "instance", "dtkd", "normkd", "standardized", "max-logit"]
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
 def test_a_tau_that_moves_or_differs_between_images_is_dynamic(tmp_path, name):
     for one in (name, "fixed"):
         ran(tmp_path, one, [0.8] * 4, strategies={name: {}})
     assert evidence("none-beats-fixed", tmp_path).measure == f"{name} - fixed, test accuracy"
+
+
+@pytest.mark.parametrize(
+    ("options", "is_compared"),
+    [
+        ({"strategy": "single", "temperature": "normkd"}, True),
+        ({"strategy": "single", "temperature": "cosine", "tau": 4}, False),
+        ({"strategy": "best-of", "of": "single", "temperature": "normkd"}, False),  # many trainings
+    ],
+)
+def test_a_temperature_that_an_option_names_is_compared_in_one_training(tmp_path, options, is_compared):
+    for one in ("mine", "fixed"):
+        ran(tmp_path, one, [0.8] * 4, strategies={"mine": options})
+    found = judged("none-beats-fixed", tmp_path).evidence
+    assert [one.measure for one in found] == ["mine - fixed, test accuracy"] * is_compared

@@ -37,7 +37,7 @@ def test_a_plan_writes_nothing_does_not_start_ray_and_lists_every_strategy(tmp_p
     strategies = {"grid": {}, "random": {"trials": 2}, "optuna": {"trials": 4}, "none": {}}
     plan = kdtune.plan_study(small_study(strategies=strategies), out=tmp_path / "results")
     assert files_under(tmp_path) == [] and files_under(cache_folder / "teachers") == teachers
-    assert not ray.is_initialized() and psutil.Process().children(recursive=True) == children
+    assert not ray.is_initialized() and {*psutil.Process().children(recursive=True)} <= {*children}
     assert [(one.strategy, one.trials) for one in plan.estimates] == [
         ("grid", 6), ("random", 4), ("optuna", 8), ("none", 2)
     ]  # fmt: skip

@@ -8,8 +8,9 @@ from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
-from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, student_work
 from kdtune.planning.resources import Resources
+from kdtune.planning.session_estimate import SessionEstimate, session_estimate
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, W, two_cores
 from tests.results.finished import WORKLOAD, finished, write_ledger
@@ -68,7 +69,7 @@ def test_idle_power_is_that_of_the_gpus_that_a_strategy_will_use():
         resources = Resources(1.0, gpus)
         one = Estimator(study, Workload(**WORKLOAD), timings, eight, resources, 16, [], SESSION)
         found = one.strategy(strategy, trials)
-        return found.charged_uj / J, found.wall_s, one.teacher(cached=False)
+        return found.charged_uj / J, found.wall_s, one.teacher(missing=1)
 
     without = {trials: joules(0.0, trials)[0] for trials in (5, 20)}  # all eight GPUs, as nothing tells them apart
     for gpus, trials, used in ((1.0, 5, 5), (0.25, 5, 2), (0.25, 20, 4), (0.5, 20, 8)):
@@ -216,9 +217,9 @@ def test_the_newest_readable_session_is_used(tmp_path):
 
 
 def test_a_cached_teacher_costs_nothing():
-    teacher = estimator().teacher(cached=True)
+    teacher = estimator().teacher(missing=0)
     assert (teacher.wall_s, teacher.charged_uj, teacher.gflops_millions) == (0.0, 0, 0.0)
-    trained = estimator().teacher(cached=False)
+    trained = estimator().teacher(missing=1)
     assert trained.wall_s == pytest.approx(3 * (100 * 0.020 + 50 * 0.003) + 20 * 0.003)
     assert trained.charged_uj == pytest.approx(trained.wall_s * 24 * J, abs=1)
     assert trained.gflops_millions == 2 * 10 * 150 * 3 / 1e15
@@ -226,11 +227,11 @@ def test_a_cached_teacher_costs_nothing():
 
 def test_a_given_teacher_costs_one_pass_over_validation_and_test_images():
     given = estimator(teacher_weights="0123456789abcdef")
-    teacher = given.teacher(cached=False)
+    teacher = given.teacher(missing=1)
     assert teacher.given and teacher.gflops_millions == 0
     assert teacher.wall_s == pytest.approx((50 + 20) * 0.003)
     assert teacher.charged_uj == pytest.approx(teacher.wall_s * 24 * J, abs=1)
-    again = given.teacher(cached=True)
+    again = given.teacher(missing=0)
     assert again.given and (again.wall_s, again.charged_uj) == (0.0, 0)
 
 
@@ -241,3 +242,13 @@ def test_only_necessary_work_is_timed():
     assert set(student_work(live, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
     assert set(student_work(study, ["none"])) == {"labels", "evaluation"}
     assert set(student_work(load_study(small_study(loss="ce")), ["grid"])) == {"labels", "evaluation"}
+
+
+def test_the_epochs_of_rungs_are_counted_instead_of_whole_trainings():
+    strategies = {"grid": {}, "asha": {"rungs": 2}, "one": {"strategy": "asha", "rungs": 1}}
+    grid, asha, one = (estimator(strategies=strategies).strategy(label, 6) for label in strategies)
+    # In each of two repeats, three trials train one epoch, and one of them goes on for two more: 10 epochs of 18.
+    assert asha.wall_s == pytest.approx(2 + (grid.wall_s - 2) * 10 / 18)
+    assert asha.training_flops == round(grid.training_flops * 10 / 18)
+    assert asha.gflops_millions == pytest.approx(grid.gflops_millions * 10 / 18) and asha.trials == 6
+    assert "at most 3.3 trainings" in asha.basis[-1] and (one.wall_s, one.basis) == (grid.wall_s, grid.basis)

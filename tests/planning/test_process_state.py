@@ -67,7 +67,7 @@ for stream in (sys.stdout, sys.stderr):
 @pytest.mark.study
 def test_the_state_of_the_process_is_restored_and_nothing_is_printed(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)], env=os.environ, capture_output=True, text=True, timeout=220
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], env=os.environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     for printed in (done.stdout, done.stderr):

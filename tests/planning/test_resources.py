@@ -197,7 +197,7 @@ def test_a_worker_knows_its_gpu_whether_or_not_ray_hides_the_others(four_gpus):
         remote = ray.remote(num_gpus=1, max_retries=0, runtime_env={"env_vars": environment})(
             indices_when_all_are_there
         )
-        return sorted(ray.get([remote.remote(together) for _ in range(2)], timeout=120))
+        return sorted(ray.get([remote.remote(together) for _ in range(2)]))
 
     shown = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
     assert indices(NONE="1") == [[0], [0]]

@@ -1,5 +1,7 @@
 """Strategies are asked for by the study's labels, or by name."""
 
+from pathlib import Path
+
 import pytest
 
 from kdtune.errors import SpecError, UsageError
@@ -81,6 +83,25 @@ def test_a_method_can_be_tuned_by_its_reference_under_a_label_that_names_a_folde
     spec, made = validate_run_arguments(small_study(strategies={"fixed": {}}), ["tuned:ea"], Budget())
     assert list(made) == ["tuned-ea"] and spec.labelled("tuned-ea") == ("tuned:ea", {})
     assert made["tuned-ea"][0].expected_trials() == len(spec.search_space.points())
+
+
+OWN = """
+from kdtune.specs.suggestion import Suggestion
+from kdtune.strategies.base import OneRound
+
+
+class Ends(OneRound):
+    def suggestions(self):
+        return [Suggestion(values={"tau": tau}) for tau in (2, 10)]
+"""
+
+
+def test_a_strategy_in_a_file_gets_a_label_that_names_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN)
+    assert asked("./mine.py:Ends") == {"mine-Ends": [{"tau": 2}, {"tau": 10}]}
+    assert "has no 'Middle'" in faults("./mine.py:Middle")[0][2]
+    assert "yours.py" in faults("./yours.py:Ends")[0][2]
 
 
 def test_a_reference_whose_label_means_something_else_is_refused():

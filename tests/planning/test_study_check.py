@@ -189,6 +189,24 @@ def test_all_faults_are_reported_at_once(check):
     assert keys == {"student", "teacher", "loss", "repeats", "training.epoch", "strategies.gird"}
 
 
+NOTHING = """
+from kdtune.strategies.base import OneRound
+
+
+class Nothing(OneRound):
+    def suggestions(self):
+        return []
+"""
+
+
+def test_what_strategies_ask_for_is_checked_although_another_setting_is_not_valid(check, tmp_path):
+    (tmp_path / "search.py").write_text(NOTHING)
+    training, mine = {**small_study()["training"], "epoch": 3}, {"strategy": f"{tmp_path}/search.py:Nothing"}
+    found = check(repeats=0, training=training, strategies={"mine": mine})
+    assert {fault.key for fault in found.faults} == {"repeats", "training.epoch", "strategies.mine"}
+    assert "its first round is empty" in told(found) and found.study is None
+
+
 def test_a_data_set_that_returns_other_images_each_time_is_a_fault(check):
     expected = "dataset: data set data.py:drawn: returns other images or labels each time it is called"
     assert expected in told(check(dataset="./data.py:drawn", validation=0.2))

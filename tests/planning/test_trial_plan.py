@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kdtune.errors import ResultsError, SpecError
+from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.planning.resume_checks import check_unchanged
 from kdtune.planning.trial_plan import (
     Next,
@@ -480,10 +480,98 @@ def test_without_an_objective_of_its_own_the_accuracy_is_the_score():
     assert not Outcome(at(4), None, None).succeeded
 
 
+# --- rungs -----------------------------------------------------------------------------------------------------
+
+
+class Rungs(Listed):
+    """The temperatures of each rung, which train to a third of the epochs and then to the end."""
+
+    has_rungs = True
+
+    def ask(self):
+        left = len(self._rounds)
+        return [one.model_copy(update={"until": 1 / 3 if left == 2 else 1.0}) for one in super().ask()]
+
+
+def stopped(log, trial, epochs, accuracy):
+    log.attempt(trial)
+    log.end(trial, "completed" if epochs == 3 else "pruned", epochs=epochs, val_accuracy=accuracy, val_loss=1.0)
+
+
+def test_a_trial_of_a_rung_stops_and_goes_on_in_the_next_one(path):
+    strategy = Rungs([4, 5], [5])
+    plan, log = plan_of(path, strategy)
+    four, five = handed_out(plan)
+    assert plan.target_epochs(five) == 1 and not plan.keep_going(five, 1, 0.5)
+    stopped(log, four, 1, 0.4)
+    stopped(log, five, 1, 0.5)
+    assert handed_out(plan) == [five] and plan.target_epochs(five) is None
+    assert plan.is_needed(four) and plan.keep_going(five, 2, 0.5)
+    stopped(log, five, 3, 0.7)
+    assert plan.next() is Next.DONE and not plan.is_needed(four)
+    assert [[one.score for one in told] for told in strategy.told] == [[0.4, 0.5], [0.7]]
+    assert plan.expected_trials() == 2
+
+
+def test_a_resumed_plan_tells_each_rung_what_was_reached_in_it(path):
+    plan, log = plan_of(path, Rungs([4, 5], [5]))
+    four, five = handed_out(plan)
+    stopped(log, four, 1, 0.4)
+    stopped(log, five, 1, 0.5)
+    [again] = handed_out(plan)
+    log.attempt(again)
+    log.end(again, "interrupted", epochs=2)
+    resumed = Rungs([4, 5], [5])
+    plan, log = plan_of(path, resumed)
+    [five] = handed_out(plan)
+    assert five.point == {"tau": 5} and [[one.score for one in told] for told in resumed.told] == [[0.4, 0.5]]
+    stopped(log, five, 3, 0.7)
+    last = Rungs([4, 5], [5])
+    plan, log = plan_of(path, last)
+    assert plan.next() is Next.DONE
+    assert [[one.score for one in told] for told in last.told] == [[0.4, 0.5], [0.7]]
+
+
 # --- suggestions that cannot be trained ------------------------------------------------------------------------
 
 
 def test_a_suggestion_that_cannot_be_trained_names_the_strategy(path):
     plan, _ = plan_of(path, Listed([10**9]))
     with pytest.raises(SpecError, match=r"strategy Listed suggests \{'tau': 1000000000\}: tau: has to lie between"):
+        plan.next()
+
+
+# --- strategies that choose ------------------------------------------------------------------------------------
+
+
+class Choosing(Listed):
+    """Chooses a temperature whatever its result is."""
+
+    chooses = True
+    chosen = 4
+
+    def choice(self):
+        return at(self.chosen)
+
+
+def test_a_strategy_may_choose_a_trial_that_is_not_the_best(path):
+    plan, log = plan_of(path, Choosing([4, 5]))
+    four, five = handed_out(plan)
+    stopped(log, five, 3, 0.9)
+    stopped(log, four, 3, 0.1)
+    assert plan.is_needed(four) and plan.next() is Next.DONE and not plan.is_needed(four)
+    assert log.chosen(0) is four
+    again = TrialLog.read(log.path)
+    assert again.chosen(0).point == {"tau": 4} and not again.is_settled(1)
+    again.reopen(again.chosen(0))  # its checkpoint is lost; it is trained again before anything is chosen
+    assert not again.is_trained(1)
+
+
+def test_a_choice_that_was_not_trained_is_refused(path):
+    strategy = Choosing([4, 5])
+    strategy.chosen = 6
+    plan, log = plan_of(path, strategy)
+    for trial in handed_out(plan):
+        stopped(log, trial, 3, 0.5)
+    with pytest.raises(UsageError, match=r"strategy Choosing: choice\(\) returned \{'tau': 6\}, which was not trained"):
         plan.next()

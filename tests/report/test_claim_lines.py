@@ -74,3 +74,17 @@ def test_every_claim_shows_its_source_and_rule(tmp_path, monkeypatch):
     assert sum(line.startswith("   Rule: ") and "supported if the 95% interval" in line for line in found) == 10
     assert sum(line.startswith("   not run  ") for line in found) == 11
     assert any("Student's t" in line for line in found)
+
+
+def test_several_comparisons_of_one_study_name_it_once(tmp_path):
+    labels = {"dts": {}, "mine": {"strategy": "single", "temperature": "normkd", "tau": 3}}
+    for strategy in (*labels, "fixed"):
+        ran(tmp_path, strategy, [0.70, 0.71, 0.70], strategies=labels)
+    found = lines(tmp_path / "small")
+    start = next(index for index, line in enumerate(found) if line.startswith("11. "))
+    heading, first, second = found[start + 3 : start + 6]
+    assert heading.startswith("   small (digits, convnet_32 to convnet_2_4_4, hkd, 3 epochs, 150 images;")
+    assert heading.endswith(" | test accuracy") or " | test accuracy | commit " in heading
+    assert first.startswith("     supported     dts - fixed | +0.00 points")
+    assert second.startswith("     supported     mine - fixed | ") and "mine with " in second
+    assert not found[start + 6]

@@ -7,7 +7,7 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
-from kdtune.report.number_formats import significant
+from kdtune.report.units import energy
 from kdtune.results.outcome import build_result
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
@@ -85,6 +85,17 @@ def test_in_a_pipe_each_trial_is_a_plain_line_with_an_eta():
     assert not any("\x1b" in line for line in lines)
 
 
+def test_in_a_pipe_the_teachers_training_is_about_ten_lines():
+    out = console()
+    watcher = display(out)
+    for epochs in (3, 200):
+        for epoch in range(1, epochs + 1):
+            watcher.teacher_epoch(epochs, {"epoch": epoch, "val_accuracy": epoch / 1000})
+    lines = out.file.getvalue().splitlines()
+    assert lines[:3] == [f"training the teacher: epoch {n}/3, validation 0.{n} %" for n in (1, 2, 3)]
+    assert [line.split()[4] for line in lines[3:]] == [f"{epoch}/200," for epoch in range(20, 201, 20)]
+
+
 def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_energy():
     out = console(terminal=True)
     watcher = display(out)
@@ -93,7 +104,7 @@ def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_en
     plain = Console(file=io.StringIO(), width=120)
     plain.print(rendered)
     text = plain.file.getvalue()
-    for words in ("abc", "7/30", "50.0", "1.00e-06", "0/2 trials", "ETA"):
+    for words in ("abc", "7/30", "50.0", "3.6 J", "0/2 trials", "ETA"):
         assert words in text
 
 
@@ -152,6 +163,26 @@ def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(t
     plain.print(watcher._render())
     watcher.strategy_ended("grid")
     watcher.ended()
-    assert f"study {significant(own_kwh)} kWh" in plain.file.getvalue()
-    assert f" {significant(CARBON.kwh(account.windows[window]))}\n" in plain.file.getvalue()
-    assert f"{significant(own_kwh)} kWh so far" in out.file.getvalue()
+    assert f"study {energy(own_kwh)}," in plain.file.getvalue()
+    assert f" {energy(CARBON.kwh(account.windows[window]))}\n" in plain.file.getvalue()
+    assert f"{energy(own_kwh)} so far" in out.file.getvalue()
+
+
+def test_bars_show_the_study_and_each_trial_and_a_line_the_best_so_far():
+    watcher = LiveTable(console(terminal=True))
+    watcher.started(load_study("digits-hkd"), {"grid": 3, "none": 1})
+    watcher.strategy_started("grid", 3)
+    for index, (tau, reached) in enumerate([(4, 0.5), (6, 0.75), (8, 0.625)]):
+        trial = Trial(f"t{index}", 0, 0, index, {"tau": tau}, attempts=1, spec=begun({"tau": tau}).spec)
+        watcher.trial_started(trial)
+        watcher.epoch_done(trial, 30, {"epoch": 15, "val_accuracy": reached})
+        if index < 2:
+            trial.status, trial.val_accuracy = "completed", reached
+            watcher.trial_ended(trial)
+    plain = Console(file=io.StringIO(), width=120)
+    plain.print(watcher._render())
+    watcher.ended()
+    text = plain.file.getvalue()
+    assert "2/4 trials of the study" in text and "best so far: 75.0 % at tau 6, seed 0" in text
+    whole, one = [line for line in text.splitlines() if "━" in line]
+    assert (whole.count("━"), one.count("━")) == (20, 6)  # half of each bar; a plain file shows no rest

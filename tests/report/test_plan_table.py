@@ -54,7 +54,9 @@ def line(text, start):
 
 
 def test_a_row_has_points_trials_flops_time_energy_and_co2():
-    assert line(shown(plan(estimate("grid"))), "grid ") == ["grid", "19", "19", "6", "2:05", "2", "950"]
+    head = line(shown(plan(estimate("grid"))), "strategy ")
+    assert head == ["strategy", "points", "trials", "PFLOPs", "time", "energy", "(kWh)", "CO2", "(kg)"]
+    assert line(shown(plan(estimate("grid"))), "grid ") == ["grid", "19", "19", "6", "2:05", "2", "0.95"]
 
 
 def test_the_whole_command_has_the_session_once_and_the_teacher_too():
@@ -65,7 +67,7 @@ def test_the_whole_command_has_the_session_once_and_the_teacher_too():
         "command",
         "20",
         "13",
-        *[">", "5:20", ">", "4", ">", "1900"],
+        *[">", "5:20", ">", "4", ">", "1.9"],
     ]
     cached = TeacherEstimate("convnet_32", cached=True, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
     assert ">" not in line(shown(plan(estimate("grid"), teacher=cached)), "the whole command")
@@ -89,7 +91,7 @@ def test_a_teacher_in_the_cache_takes_nothing():
 def test_a_teacher_that_was_given_is_measured_once_and_never_trained():
     given = TeacherEstimate("t", cached=False, gflops_millions=0.0, wall_s=60.0, charged_uj=KWH, given=True)
     row = line(shown(plan(estimate("grid"), teacher=given)), "teacher (t), given: to be evaluated")
-    assert row[-9:] == ["-", "-", "-", ">", "1:00", ">", "1", ">", "475"]
+    assert row[-9:] == ["-", "-", "-", ">", "1:00", ">", "1", ">", "0.475"]
     text = shown(plan(estimate("grid"), teacher=replace(given, cached=True)))
     assert "teacher (t), given and already evaluated" in text
 

@@ -4,8 +4,9 @@ import io
 import pytest
 from rich.console import Console
 
+from kdtune.report.cost_rows import columns, cost_rows, teacher_row
 from kdtune.report.csv_and_markdown import as_csv, as_markdown
-from kdtune.report.tables import COLUMNS, columns, cost_rows, cost_table, how_computed
+from kdtune.report.tables import cost_table, how_computed
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed
 from kdtune.storage.records import parsed
@@ -86,11 +87,15 @@ def shown(*results, teacher=None):
     return console.file.getvalue()
 
 
+def first_row(*results):
+    """Return the first row of the cost table with all columns, by name."""
+    return dict(zip(columns(typed(*results)), cost_rows(typed(*results))[0], strict=True))
+
+
 def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
-    rows = cost_rows(typed(result(), result("stochastic", charged_kwh=0.1, training_kwh=0.02)))
-    grid = dict(zip(COLUMNS, rows[0], strict=True))
+    grid = first_row(result(), result("stochastic", charged_kwh=0.1, training_kwh=0.02))
     assert grid["trials"] == "19" and grid["tau"] == "4, 6"
-    assert (grid["GFLOPs (M)"], grid["kWh"], grid["g CO2"]) == ("3", "0.2", "50")
+    assert (grid["PFLOPs"], grid["energy (Wh)"], grid["CO2 (g)"]) == ("3", "200", "50")
     assert (grid["energy as run"], grid["training only"]) == ("4.00 x", "19.0 x")
     assert grid["test acc. %"] == "-"
 
@@ -98,9 +103,8 @@ def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
 def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none():
     lost = result(charged_kwh=0.4, training_kwh=0.38)
     lost["cost"]["models"] = 1
-    rows = cost_rows(typed(lost, result("stochastic", charged_kwh=0.1, training_kwh=0.02)))
-    grid = dict(zip(COLUMNS, rows[0], strict=True))
-    assert [grid[name] for name in ("trials", "GFLOPs (M)", "kWh", "g CO2")] == ["38", "6", "0.4", "100"]
+    grid = first_row(lost, result("stochastic", charged_kwh=0.1, training_kwh=0.02))
+    assert [grid[name] for name in ("trials", "PFLOPs", "energy (Wh)", "CO2 (g)")] == ["38", "6", "400", "100"]
     assert (grid["energy as run"], grid["training only"]) == ("8.00 x", "38.0 x")
     text = shown(lost, result("stochastic"))
     assert "grid: 1 of 2 repeats have a model; their cost includes the other repeats." in text
@@ -110,14 +114,14 @@ def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none(
 def test_without_a_model_there_is_no_cost_and_the_spent_energy_is_shown():
     none = result(status="interrupted")
     none["cost"]["models"] = 0
-    row = dict(zip(COLUMNS, cost_rows(typed(none, result("stochastic")))[0], strict=True))
-    names = ("trials", "GFLOPs (M)", "kWh", "g CO2", "energy as run", "training only")
+    row = first_row(none, result("stochastic"))
+    names = ("trials", "PFLOPs", "energy (Wh)", "CO2 (g)", "energy as run", "training only")
     assert {row[name] for name in names} == {"-"}
-    assert "grid: no repeat has a model, so there is no cost: 0.4 kWh, 38 trials so far." in shown(none)
+    assert "grid: no repeat has a model, so there is no cost: 400 Wh, 38 trials so far." in shown(none)
 
 
 def test_without_the_baseline_there_are_no_multiples():
-    row = dict(zip(COLUMNS, cost_rows(typed(result()))[0], strict=True))
+    row = first_row(result())
     assert (row["energy as run"], row["training only"]) == ("-", "-")
 
 
@@ -143,7 +147,14 @@ def test_a_strategy_that_is_not_complete_is_marked():
 def test_a_teacher_of_unknown_cost_has_a_dash_and_not_zero():
     teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": None}
     line = next(line for line in shown(result(), teacher=teacher).splitlines() if "teacher (t)" in line)
-    assert line.split()[-4:] == ["-", "-", "-", "-"]
+    assert line.split()[-3:] == ["80.0", "-", "-"]
+
+
+def test_a_teacher_of_the_user_is_shown_without_its_folders():
+    model = "/home/anna/experiments/nets.py:Wide"
+    teacher = {"model": model, "val_accuracy": 0.9, "test": {}, "gflops_millions": 1.0, "energy": None}
+    assert "teacher (nets.py:Wide) " in shown(result(), teacher=teacher)
+    assert "anna" not in shown(result(), teacher=teacher)
 
 
 def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
@@ -157,9 +168,9 @@ def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
     }
     text = shown(result(), teacher=teacher)
     line = next(line for line in text.splitlines() if "teacher (t), given" in line)
-    assert line.split()[3:] == ["-", "-", "90.0", "80.0", "-", "-", "-", "-", "-"]
+    assert line.split()[3:] == ["80.0", "-", "-"]
     assert "The teacher was given (weights 0123456789abcdef), so the energy of its training is unknown" in text
-    assert "Its evaluation took 2.00e-06 kWh." in text and "trained once" not in text
+    assert "Its evaluation took 7.2 J." in text and "trained once" not in text
     assert "Its evaluation" not in shown(result(), teacher={**teacher, "energy": None})  # it was not metered
 
 
@@ -173,7 +184,7 @@ def test_csv_keeps_full_precision_and_defuses_formulas():
 
 def test_markdown_cannot_be_broken_out_of_by_a_name():
     table = as_markdown(typed(result("a|b<script>")), None, "stochastic")
-    assert {line.replace("\\|", "").count("|") for line in table.splitlines()} == {len(COLUMNS) + 1}
+    assert {line.replace("\\|", "").count("|") for line in table.splitlines()} == {10 + 1}
     assert "<script>" not in table
 
 
@@ -181,7 +192,7 @@ def test_the_notes_show_numerics_and_the_energy_of_the_logits():
     text = shown(result())
     assert "Computed in bfloat16, channels last." in text
     assert "computed once for all trainings" in text
-    assert "as training, as if it had run alone: 2.00e-06 kWh." in text
+    assert "as training, as if it had run alone: 7.2 J." in text
 
 
 def test_a_live_teacher_is_not_a_shared_cost():
@@ -195,9 +206,9 @@ def test_the_notes_show_the_energy_of_compiling():
     first, second, alone = result(), result("stochastic"), result("none")
     for one, uj in ((first, 10_800_000), (second, 10_800_000), (alone, 3_600_000)):
         one["cost"]["shared_uj"]["compilation"] = uj
-    assert "as if it had run alone: 3.00e-06 kWh." in shown(first, second)
+    assert "as if it had run alone: 10.8 J." in shown(first, second)
     # Strategies without a live teacher use less code.
-    assert "as if it had run alone: 1.00e-06 kWh to 3.00e-06 kWh." in shown(first, alone)
+    assert "as if it had run alone: 3.6 J to 10.8 J." in shown(first, alone)
 
 
 def test_flags_of_the_teachers_energy_are_shown():
@@ -216,7 +227,7 @@ def test_several_baselines_and_different_session_energies_are_noted():
         console.print(cost_table(typed(first, second), None))
     words = captured.get()
     assert "No multiples of energy: name the baseline with --baseline, such as a/stochastic." in words
-    assert "as if it had run alone: 1.00e-06 kWh to 2.00e-06 kWh in 2 repeat(s)." in words
+    assert "as if it had run alone: 3.6 J to 7.2 J in 2 repeat(s)." in words
 
 
 @pytest.mark.parametrize(
@@ -253,8 +264,8 @@ def test_the_head_of_the_table_names_the_objective_and_its_values_are_shown():
 
 def test_where_results_were_decided_by_different_metrics_the_table_shows_the_accuracy():
     results = typed(by_objective("grid"), result("stochastic"))
-    assert columns(results) == COLUMNS
-    assert [row[3] for row in cost_rows(results)] == ["90.0 +- 1.0", "90.0 +- 1.0"]
+    assert [name for name in columns(results) if "acc" in name] == ["test acc. %", "val. acc. %"]
+    assert [row[6] for row in cost_rows(results)] == ["90.0 +- 1.0", "90.0 +- 1.0"]
     assert "objective" in as_csv(results).splitlines()[0]
 
 
@@ -271,9 +282,23 @@ def trained_under(strategy, study="s", **chosen):
 
 def test_the_hidden_tuning_of_each_method_is_a_footnote():
     text = footnotes(trained_under("mine", tau=2, temperature="normkd"), trained_under("dtkd", tau=4, loss="dtkd"))
-    assert "Hidden tuning of normkd, charged only where a strategy searches it: k = 2" in text
+    assert "Hidden tuning of normkd: k = 2" in text
+    assert text.count("Hidden tuning is charged only where a strategy searches it.") == 1
     assert "Hidden tuning of dtkd" in text and "three weights and the ramp" in text
     assert footnotes(trained_under("grid", tau=2)).count("Hidden tuning") == 0
+
+
+@pytest.mark.parametrize(("chosen", "cell"), [([{"tau": 4}, None], "4"), ([{"tau": 4}, {"tau": 6}], "4, 6")])
+def test_repeats_that_are_not_finished_do_not_repeat_a_tau(chosen, cell):
+    whole = result()
+    repeats = [{**one, "chosen": point} for one, point in zip(whole["repeats"], chosen, strict=True)]
+    [row] = cost_rows([strategy_result({**whole, "repeats": repeats})])
+    assert cell in row
+
+
+def test_methods_with_the_same_hidden_tuning_share_a_footnote():
+    text = footnotes(trained_under("ttm", tau=10, loss="ttm"), trained_under("wttm", tau=5, loss="wttm"))
+    assert text.count("gamma = 1/tau") == 1 and "Hidden tuning of ttm and wttm: gamma" in text
 
 
 def test_the_hidden_tuning_of_the_studys_own_loss_is_a_footnote_of_every_search_under_it():
@@ -286,3 +311,22 @@ def test_published_accuracies_stand_below_the_table_of_the_study_that_has_them()
     assert "240 epochs, on all training images, without a validation part): teacher 79.42, wttm 76.06." in text
     assert "Published" not in footnotes(trained_under("grid", study="cifar100-dynamic"))
     assert "Published" not in footnotes(trained_under("wttm"))
+
+
+def test_the_table_has_the_four_columns_that_matter_and_all_of_them_on_request():
+    results = typed(result(), result("stochastic", charged_kwh=0.1))
+    four = ("strategy", "test acc. %", "energy (Wh)", "energy as run")
+    assert columns(results, wide=False) == four == columns(results)[:4]
+    assert cost_rows(results, wide=False) == [row[:4] for row in cost_rows(results)]
+    console = Console(width=200, no_color=True)
+    with console.capture() as captured:
+        console.print(cost_table(results, None))
+    assert "CO2 (g)" not in captured.get() and "energy (Wh)" in captured.get()
+
+
+def test_the_row_of_a_teacher_that_used_most_decides_the_units():
+    teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 5.0, "key": "k"}
+    large = parsed({**teacher, "epochs": 3, "val_loss": 1.0, "energy": {"charged_uj": 36 * 10**12}}, Teacher)
+    results = typed(result())
+    assert columns(results, large)[2] == "energy (kWh)"
+    assert (cost_rows(results, teacher=large)[0][2], teacher_row(large, results)[2]) == ("0.2", "10")

@@ -54,7 +54,7 @@ def test_abandoned_energy_equals_the_earlier_charge_and_counts_a_session_once(st
     found = results(study, "grid", "stochastic")
     assert abandoned(*found) == charged
     assert abandoned_uj([result.cost for result in found]) == 2 * OWN + SESSION + LOGITS
-    assert told(found).endswith(f"{(560 + 204 + 2400) * 1.5 / 3.6e6:.5f} kWh.")
+    assert told(found).endswith(f"{(560 + 204 + 2400) * 1.5 / 3.6e3:.2f} Wh.")
     assert abandoned_uj([found[0].cost]) == OWN + SESSION + LOGITS
 
 
@@ -118,5 +118,6 @@ def test_cost_json_lists_abandoned_shared_inputs_by_id(study):
         "session": {"s1": kwh["s1"]},
         "teacher_logits": {"l1": kwh["l1"]},
         "compilation": {},
+        "synthesis": {},
     }
     assert not_charged["abandoned_kwh"] == pytest.approx(CARBON.kwh(OWN + SESSION + LOGITS))

@@ -138,7 +138,7 @@ def test_without_a_model_there_is_no_cost_of_one_model(grid):
 
 def test_the_shared_energy_covers_the_sessions_of_the_strategy(grid):
     cost = build_result(grid, CARBON).as_json()["cost"]
-    assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0, "compilation": 0}
+    assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0, "compilation": 0, "synthesis": 0}
 
 
 def test_a_compilation_is_charged_and_does_not_count_as_training(grid):

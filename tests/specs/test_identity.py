@@ -105,6 +105,6 @@ def test_another_version_of_an_imported_package_makes_everything_anew_and_is_nam
     changed = [fault for fault in not_installed(study, "run.toml") if fault.key == "student"]
     assert [fault.problem for fault in changed] == [
         "nets.py:tiny(width=3) uses other versions of packages: fruitlib 1.0 when the study began, 1.1 now; install "
-        "the earlier version, or begin the study anew with --fresh"
+        "the earlier version, or begin the study anew with 'kdtune study --fresh'"
     ]
     assert load_study(study.model_dump(mode="json", exclude_none=True), has_run=True) == study

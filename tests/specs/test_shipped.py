@@ -15,7 +15,7 @@ SHIPPED = {
     "digits-hkd": ("digits", "convnet_32", "convnet_2_4_4", "hkd", 32, 3),
     "digits-cmc": ("digits", "convnet_32", "convnet_2_4_4", "cmc", 32, 3),
     "digits-dml": ("digits", "convnet_32", "convnet_2_4_4", "dml", 32, 3),
-    "fashion-hkd": ("fashion_mnist", "convnet_16_32_64", "convnet_4_8_16", "hkd", 128, 3),
+    "fashion-hkd": ("fashion_mnist", "convnet_16_32_64", "convnet_4_8_16", "hkd", 128, 6),
     # Table 4 of the paper.
     "cifar10-hkd": ("cifar10", "resnet18", "mobilenet_v2", "hkd", 128, 5),
     "cifar10-cmc": ("cifar10", "resnet18", "mobilenet_v2", "cmc", 128, 5),

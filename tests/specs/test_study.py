@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from kdtune.specs import Study, Training
+from kdtune.errors import SpecError
+from kdtune.specs import Study, Training, load_study
+from tests.studies import small_study
 
 TRAINING = {"epochs": 10, "batch_size": 32, "learning_rate": 0.1}
 
@@ -174,3 +176,14 @@ def test_scaling_does_not_change_other_keys_of_the_recipe():
 def test_a_study_cannot_be_changed():
     with pytest.raises(ValidationError):
         study().alpha = 0.5
+
+
+def test_what_varies_between_repeats_has_one_order_and_is_left_out_if_nothing_does():
+    varied = load_study(small_study(vary=["teacher", "split"]))
+    assert varied.vary == ("split", "teacher") and varied.model_dump()["vary"] == varied.vary
+    second = varied.of_repeat(varied.seed + 1)
+    assert (second.split_seed, second.teacher_seed, second.vary) == (1, 1, ())
+    plain = load_study(small_study())
+    assert plain.of_repeat(5) is plain and "vary" not in plain.model_dump()
+    with pytest.raises(SpecError, match="vary"):
+        load_study(small_study(vary=["student"]))

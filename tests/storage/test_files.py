@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from kdtune.storage.files import (
     write_json,
 )
 from kdtune.storage.journal import Journal, append_lines
+from tests.waiting import wait_for
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
@@ -122,12 +124,18 @@ def test_a_document_that_is_not_valid_json_leaves_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["just waits", "asks again and again"])
-def test_processes_that_wait_for_a_removed_folder_still_exclude_each_other(tmp_path, asks):
+def test_processes_that_wait_for_a_removed_folder_still_exclude_each_other(tmp_path, asks, monkeypatch):
     """A lock on a removed lock file does not exclude processes that come later."""
-    folder, inside, most, waiting = tmp_path / "made", [], [], []
+    folder, inside, most, asking = tmp_path / "made", [], [], set()
+    flock = fcntl.flock
+
+    def noted(descriptor, how):
+        asking.add(threading.get_ident())
+        flock(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", noted)
 
     def wait(acquire):
-        waiting.append(1)
         while not acquire():
             time.sleep(0.01)
 
@@ -144,11 +152,11 @@ def test_processes_that_wait_for_a_removed_folder_still_exclude_each_other(tmp_p
         assert free
         for maker in makers[:2]:
             maker.start()
-        time.sleep(0.3)
+        wait_for(lambda: {maker.ident for maker in makers[:2]} <= asking)  # both have opened the lock's file
         shutil.rmtree(folder)
         makers[2].start()  # finds no lock's file, and makes one while the others wait for the removed one
         time.sleep(0.1)
-        assert not folder.exists() or most == [1]
+        assert {*most} <= {1}
     for maker in makers:
         maker.join()
     assert most == [1, 1, 1] and {"1", "2", "3"} <= {path.name for path in folder.iterdir()}

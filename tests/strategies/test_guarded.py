@@ -13,6 +13,7 @@ from kdtune.strategies.base import Strategy
 
 class Mine(Strategy):
     judges_epochs = True
+    has_rungs = True
 
     def expected_trials(self):
         return 2
@@ -21,7 +22,7 @@ class Mine(Strategy):
         return [Suggestion(values={"tau": 2})]
 
     def tell(self, outcomes):
-        outcomes[0].accuracy  # line 16
+        outcomes[0].accuracy  # line 17
 
     def report(self, suggestion, epoch, score):
         raise ValueError("no score")
@@ -39,9 +40,9 @@ def strategy(tmp_path):
 
 
 def test_what_a_strategy_raises_at_run_time_is_one_message_with_its_place(strategy):
-    assert (strategy.seed, strategy.judges_epochs, strategy.planned()) == (3, True, None)
+    assert (strategy.seed, strategy.judges_epochs, strategy.has_rungs, strategy.planned()) == (3, True, True, None)
     (suggestion,) = strategy.ask()
-    with pytest.raises(UsageError, match=r"search.py:Mine: tell\(\) fails: AttributeError: .*search.py, line 16\)"):
+    with pytest.raises(UsageError, match=r"search.py:Mine: tell\(\) fails: AttributeError: .*search.py, line 17\)"):
         strategy.tell([Outcome(suggestion, 0.5, 1.0)])
     with pytest.raises(UsageError, match=r"search.py:Mine: report\(\) fails: ValueError: no score"):
         strategy.report(Suggestion(values={"tau": 2}), 1, 0.5)

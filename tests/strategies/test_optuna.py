@@ -1,5 +1,7 @@
 """What is special about the Optuna strategy."""
 
+from statistics import median
+
 import optuna
 import pytest
 
@@ -101,3 +103,28 @@ def test_it_maximises_the_score_and_not_the_accuracy():
     assert [trial.value for trial in strategy._study.trials] == [
         trial.params["tau"] / 100 for trial in strategy._study.trials
     ]
+
+
+def test_pruning_ends_trials_that_are_worse_than_the_median_and_lets_the_others_go_on():
+    strategy = make_pruned()
+    rounds = []
+    while suggestions := strategy.ask():
+        rounds.append([(one.values["tau"], round(one.until, 3)) for one in suggestions])
+        strategy.tell([Outcome(one, -abs(one.values["tau"] - 9), 1.0) for one in suggestions])
+    rungs = [one for one in rounds if one[0][1] < 1]
+    assert sum(map(len, rungs)) == 12 and {until for one in rungs for _, until in one} == {0.333}
+    # The first four trials go on whatever they reached; of the others, those that are no worse than the median so far.
+    seen, expected = [], []
+    for number, rung in enumerate(rungs):
+        seen += [-abs(tau - 9) for tau, _ in rung]
+        least = median(seen) if number > 1 else -100
+        expected += [rung, [(tau, 1.0) for tau, _ in rung if -abs(tau - 9) >= least]]
+    assert rounds == [one for one in expected if one]
+    assert 4 < sum(len(one) for one in rounds if one[0][1] == 1) < 12
+    again = make_pruned()
+    assert [one.values["tau"] for one in again.ask()] == [tau for tau, _ in rounds[0]]
+
+
+def make_pruned():
+    space = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
+    return Optuna(space, Options(trials=12, pruning=True), 0)

@@ -8,6 +8,7 @@ import pytest
 from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.testing.temperature_calls import epoch_of, made
 from kdtune.testing.temperatures import TemperatureConformance, examples
+from kdtune.training.step_temperatures import can_be_captured
 
 
 class TestBuiltIn(TemperatureConformance):
@@ -19,6 +20,11 @@ class TestBuiltIn(TemperatureConformance):
         policy = made(temperature)
         epoch_of(policy)
         assert isinstance(policy.epoch_tau(), float)
+
+
+@pytest.mark.parametrize("name", TEMPERATURES)
+def test_steps_are_captured_under_every_temperature_but_the_one_that_looks_ahead(name):
+    assert can_be_captured(made(examples(name)[0])) == (name != "meta")
 
 
 @pytest.mark.parametrize("name", TEMPERATURES)

@@ -11,7 +11,7 @@ from kdtune.temperature.dtkd import Dtkd, Options
 def temperature(student, teacher, tau=4):
     policy = Dtkd(Options(tau=tau), PolicyContext(0, torch.device("cpu"), 1, len(student)))
     policy.begin_epoch(0, 1)
-    return policy(student, teacher, 0)
+    return policy.of_step(student, teacher, None, 0)
 
 
 def test_the_temperatures_are_in_proportion_to_the_greatest_logits():
@@ -74,6 +74,6 @@ def test_the_mean_over_the_epoch_keeps_no_graph():
     student = torch.tensor([[3.0, -1.0], [0.0, 6.0]], requires_grad=True)
     policy = Dtkd(Options(), PolicyContext(0, torch.device("cpu"), 1, 2))
     policy.begin_epoch(0, 1)
-    policy(student, torch.tensor([[1.0, 5.0], [2.0, 1.0]]), 0)
+    policy.of_step(student, torch.tensor([[1.0, 5.0], [2.0, 1.0]]), None, 0)
     assert policy.epoch_tau() == 4.5  # the mean of 3 and 6
-    assert not any(mean.requires_grad for mean in policy._means)
+    assert not policy._sum.requires_grad

@@ -13,7 +13,7 @@ from kdtune.temperature.instance import InstanceWise, Options
 def temperature(student, teacher, **options):
     policy = InstanceWise(Options(**options), PolicyContext(0, torch.device("cpu"), 1, len(student)))
     policy.begin_epoch(0, 1)
-    return policy(student, teacher, 0)
+    return policy.of_step(student, teacher, None, 0)
 
 
 def taus(student, teacher, **options):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from kdtune.errors import UsageError
 from kdtune.specs.meta_part import MetaPart
 from kdtune.temperature.base import PolicyContext, Temperature
 from kdtune.temperature.meta import Meta, Options
@@ -52,6 +53,46 @@ def test_the_gradient_of_second_order_is_the_numerical_one(look_ahead):
         assert slope.item() == pytest.approx(numerical, rel=1e-4)
 
 
+def test_both_passes_of_a_network_with_dropout_draw_the_same(look_ahead):
+    model = look_ahead.step.model
+    model.classifier = torch.nn.Sequential(torch.nn.Dropout(0.5), model.classifier)
+
+    def at(tau):
+        torch.manual_seed(7)
+        return loss_at(look_ahead, tau, 5.0)
+
+    loss, taus = at(3.0)
+    after = torch.get_rng_state()
+    [slope, _] = torch.autograd.grad(loss, taus)
+    numerical = (at(3 + 1e-4)[0] - at(3 - 1e-4)[0]).item() / 2e-4
+    assert slope.item() == pytest.approx(numerical, rel=1e-4) and abs(numerical) > 1e-7
+    assert torch.equal(after, torch.get_rng_state())
+
+
+class Squared(torch.autograd.Function):
+    """A function without a derivative in forward mode."""
+
+    @staticmethod
+    def forward(ctx, values):
+        ctx.save_for_backward(values)
+        return values.square()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+def test_a_network_without_derivatives_in_forward_mode_is_refused(look_ahead):
+    class Layer(torch.nn.Module):
+        def forward(self, values):
+            return Squared.apply(values)
+
+    model = look_ahead.step.model
+    model.classifier = torch.nn.Sequential(model.classifier, Layer())
+    with pytest.raises(UsageError, match="'meta' needs derivatives in forward mode"):
+        loss_at(look_ahead, 3.0, 5.0)
+
+
 def test_without_a_virtual_step_the_temperature_has_no_effect(look_ahead):
     assert loss_at(look_ahead, 3.0, 5.0, rate=0.0)[0].item() == loss_at(look_ahead, 9.0, 1.0, rate=0.0)[0].item()
 
@@ -83,6 +124,17 @@ def test_temperatures_move_against_the_gradient_within_their_limits():
     assert policy_after(lambda s, t: (s - 4).sqrt() + t, tau=4, beta=0.5) == [4, 3.5]  # the slope of s is infinite
 
 
+def test_an_update_waits_for_no_value_of_the_device():
+    policy = Meta(Options(), PolicyContext(0, torch.device("meta"), 3, 8))
+
+    class Known:
+        def held_out_loss(self, temperature, rate=None):
+            return temperature().weight
+
+    policy.before_step(Known())  # on the device "meta", tensors have no values that could be read
+    assert policy.kept()["student"].device.type == "meta"
+
+
 def test_images_are_held_out_from_training_and_validation(training, splits):
     ours = training(POINT)
     trained = torch.cat([index for *_, index in splits.train.shuffled(16, 0, 0, left_out=ours._held_out.mask)])
@@ -109,5 +161,5 @@ def test_the_plan_knows_what_look_aheads_cost(study):
     recipe = recipe_of(study, POINT)
     assert recipe.meta == MetaPart(share=0.2, every=2)
     # 45 of 56 images are trained on, in steps of 16, 16 and 13; the first and the third have a look-ahead.
-    assert recipe.meta.student_passes(56, 16) == 9 * (16 + 13) + 3 * (11 + 11)
+    assert recipe.meta.student_passes(56, 16) == 6 * (16 + 13) + 3 * (11 + 11)
     assert "meta" not in recipe_of(study, {"tau": 4}).model_dump(mode="json")

@@ -16,6 +16,7 @@ POINTS = [
     {"temperature": "ctkd", "ramp": 2},
     {"temperature": "meta", "every": 2, "beta": 5.0, "held_out": 0.2},
     {"tau": 2, "loss": "standardized"},
+    {"tau": 1.366, "loss": "max-logit"},
     {"tau": 4, "loss": "multi"},
     {"tau": 4, "loss": "dtkd", "ramp": 0.9},
     {"tau": 4, "loss": "ttm", "weight": 2.0},

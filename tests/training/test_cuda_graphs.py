@@ -77,7 +77,9 @@ def test_everything_that_a_training_changes_is_restored_after_a_recording(
     monkeypatch.setattr(captured_steps, "graph_maker", lambda device: lambda: OnCpu(device, None))
     captures, given = CapturedSteps(CPU), {"optimizer": optimizer, "batch_size": batch_size, **CHANGED}
     # Without a warm-up before it, so that graphs are recorded in the middle of an epoch.
-    for point in (STOCHASTIC, PER_SAMPLE, {"temperature": "ctkd"}, {"temperature": "dts"}, {"loss": "annealing"}):
+    learned, kept, phases = {"temperature": "ctkd"}, {"temperature": "dts"}, {"loss": "annealing"}
+    of_images, of_loss = {"temperature": "normkd"}, {"loss": "max-logit", "tau": 2}
+    for point in (STOCHASTIC, PER_SAMPLE, learned, kept, phases, of_images, of_loss):
         eager, ours = training(point, **given), training(point, captures, **given)
         assert trained(eager) == trained(ours)
         assert_equal(eager, ours)

@@ -5,6 +5,8 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
+from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from kdtune.artifacts.training_context import TrainingContext
@@ -46,6 +48,22 @@ def trained(model, images, labels, steps, place=lambda model: model):
         optimiser.step()
     with torch.no_grad():
         return model.state_dict(), model.eval()(images)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "bias_then_stride"])
+def test_derivatives_in_forward_mode_come_to_the_same(name):
+    plain = network(name).double()
+    lean = deepcopy(plain).to(memory_format=torch.channels_last)
+    make_lean(lean, channels_last=True)
+    images = torch.randn(4, 3, 17, 16).double()
+    directions = {key: torch.randn_like(weight) for key, weight in plain.named_parameters()}
+
+    def change(model):
+        with torch.no_grad(), forward_ad.dual_level():
+            dual = {key: forward_ad.make_dual(one.detach(), directions[key]) for key, one in model.named_parameters()}
+            return forward_ad.unpack_dual(functional_call(model, dual, images)).tangent
+
+    torch.testing.assert_close(change(lean), change(plain))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -3,19 +3,22 @@
 import pytest
 import torch
 
+from kdtune.methods.loading import softness_of
+from kdtune.specs.component import Component
 from kdtune.temperature.base import Temperature
-from kdtune.training.tau_trace import TauTrace
-from tests.trainings import splits, study, teacher, training  # noqa: F401 - fixtures
+from kdtune.training.captured_steps import CapturedSteps
+from kdtune.training.tau_trace import TauTrace, traced_tau
+from tests.trainings import CPU, splits, study, teacher, training  # noqa: F401 - fixtures
 
 
 def each(*taus):
-    return Temperature.same(torch.tensor(taus)[:, None])
+    return torch.tensor(taus)[:, None]
 
 
 def test_percentiles_are_over_all_images_and_means_over_those_of_a_class():
     trace = TauTrace()
-    trace.recorded(each(1.0, 5.0), torch.tensor([3, 0]))
-    trace.recorded(each(3.0), torch.tensor([3]))
+    trace.record(each(1.0, 5.0), torch.tensor([3, 0]))
+    trace.record(each(3.0), torch.tensor([3]))
     found = trace.summary()
     assert (found["tau_p05"], found["tau_median"], found["tau_p95"]) == (1, 3, 3)
     assert found["tau_by_class"] == (5, None, None, 2)
@@ -24,10 +27,10 @@ def test_percentiles_are_over_all_images_and_means_over_those_of_a_class():
 @pytest.mark.parametrize("ignored", [-1, -100])
 def test_pairs_that_a_negative_label_excludes_are_in_no_class(ignored):
     trace = TauTrace()
-    trace.recorded(each(1.0, 9.0, 5.0), torch.tensor([1, ignored, 0]))
+    trace.record(each(1.0, 9.0, 5.0), torch.tensor([1, ignored, 0]))
     assert trace.summary()["tau_by_class"] == (5, 1)
     trace = TauTrace()
-    trace.recorded(each(1.0, 9.0), torch.tensor([ignored, ignored]))
+    trace.record(each(1.0, 9.0), torch.tensor([ignored, ignored]))
     found = trace.summary()
     assert found["tau_p05"] == 1 and found["tau_by_class"] == ()
 
@@ -63,3 +66,25 @@ def test_an_epoch_reports_what_its_policy_varies(training, point, varies, classe
     if classes:
         assert len(report["tau_by_class"]) == 3
         assert min(report["tau_by_class"]) <= metrics.tau <= max(report["tau_by_class"])
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize(
+    "point", [{"tau": 2, "loss": "standardized"}, {"tau": 1.366, "loss": "max-logit"}, {"tau": 4, "loss": "dtkd"}]
+)
+@pytest.mark.parametrize("temperature", ["fixed", "cosine"])
+def test_the_log_shows_by_what_the_loss_divides_the_logits(training, point, temperature, captured):  # noqa: F811
+    if temperature != "fixed":
+        point = {**point, "temperature": temperature}
+    metrics = training(point, CapturedSteps(CPU) if captured else None).train_epoch()
+    assert metrics.tau_p05 <= metrics.tau_median <= metrics.tau_p95
+    assert len(metrics.tau_by_class) == 3
+    assert min(metrics.tau_by_class) <= metrics.tau <= max(metrics.tau_by_class) and metrics.tau != point["tau"]
+
+
+def test_the_log_of_a_standardised_loss_is_tau_times_the_deviation():
+    logits = torch.tensor([[0.0, 2.0], [1.0, 1.0]])
+    softness = softness_of(Component(name="standardized"))
+    found = traced_tau(Temperature.same(torch.tensor(3.0)), softness, logits, logits)
+    assert found.flatten().tolist() == pytest.approx([3 * 2**0.5, 0], abs=1e-6)
+    assert softness_of(Component(name="multi")) is softness_of(Component(name="hkd")) is None

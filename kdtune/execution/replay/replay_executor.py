@@ -11,11 +11,11 @@ from kdtune.strategies.base import Outcome, Strategy
 
 @dataclass(frozen=True)
 class ReplayedTrial:
-    """A trial of a replayed search.
+    """A trial of a replayed search, or a part of one that stops early and may go on later.
 
     Attributes:
         key: Its point.
-        energy_uj: Its energy in microjoules, in proportion to its epochs if it was stopped early; None if unknown.
+        energy_uj: Its energy in microjoules, in proportion to its epochs if it is a part; None if unknown.
         best: The point that the search would choose if it ended after this trial; None if none has succeeded yet.
     """
 
@@ -48,7 +48,8 @@ class ReplayExecutor:
         Raises:
             ResultsError: The strategy suggests a point that the recorded grid does not have.
         """
-        outcomes: dict[PointKey, Outcome] = {}
+        outcomes: dict[tuple[PointKey, int | None], Outcome] = {}
+        trained: dict[PointKey, int] = {}
         trials: list[ReplayedTrial] = []
         best: tuple[float, float, int] | None = None
         chosen: PointKey | None = None
@@ -56,17 +57,18 @@ class ReplayExecutor:
             told = []
             for suggestion in suggestions:
                 key = key_of(suggestion.as_point())
-                if key not in outcomes:
-                    recorded = self._found(key, suggestion)
-                    reached, epochs = self._trained(strategy, suggestion, recorded)
-                    outcomes[key] = _outcome(suggestion, reached)
-                    completed = reached is not None and epochs is None
-                    if reached is not None and completed:
+                recorded = self._found(key, suggestion)
+                target = _target(suggestion, recorded)
+                if (key, target) not in outcomes:
+                    reached, epochs = self._trained(strategy, suggestion, recorded, target)
+                    outcomes[key, target] = _outcome(suggestion, reached)
+                    if reached is not None and epochs is None:
                         rank = (-reached.score, reached.val_loss, len(trials))
                         if best is None or rank < best:
                             best, chosen = rank, key
-                    trials.append(ReplayedTrial(key, _energy(recorded, epochs), chosen))
-                told.append(outcomes[key])
+                    trials.append(ReplayedTrial(key, _energy(recorded, trained.get(key, 0), epochs), chosen))
+                    trained[key] = epochs or 0
+                told.append(outcomes[key, target])
             strategy.tell(told)
         return trials
 
@@ -77,17 +79,34 @@ class ReplayExecutor:
         raise ResultsError(f"{point} is not in the recorded grid, so it cannot be replayed")
 
     def _trained(
-        self, strategy: Strategy, suggestion: Suggestion, recorded: RecordedTrial
+        self, strategy: Strategy, suggestion: Suggestion, recorded: RecordedTrial, target: int | None
     ) -> tuple[Reached | None, int | None]:
-        """Return what a trial reaches, and after how many epochs the strategy stops it; None if it does not."""
-        if not strategy.judges_epochs or recorded.last is None:
+        """Return what a trial reaches, and after how many epochs it stops early; None if it does not."""
+        if recorded.last is None:
+            return None, None
+        if target is not None:
+            return recorded.epochs[target - 1], target
+        if not strategy.judges_epochs:
             return recorded.last, None
-        if not recorded.epochs:
-            raise ResultsError("the epochs of a trial were not recorded completely, so no strategy can judge them")
+        _require_epochs(recorded)
         for epoch, reached in enumerate(recorded.epochs, start=1):
             if not strategy.report(suggestion, epoch, reached.score) and epoch < len(recorded.epochs):
                 return reached, epoch
         return recorded.last, None
+
+
+def _target(suggestion: Suggestion, recorded: RecordedTrial) -> int | None:
+    """Return the number of epochs after which a suggestion stops a trial; None if it trains to its end."""
+    if suggestion.until == 1 or recorded.last is None:
+        return None
+    _require_epochs(recorded)
+    target = max(1, round(suggestion.until * len(recorded.epochs)))
+    return target if target < len(recorded.epochs) else None
+
+
+def _require_epochs(recorded: RecordedTrial) -> None:
+    if not recorded.epochs:
+        raise ResultsError("the epochs of a trial were not recorded completely, so it cannot be stopped early")
 
 
 def _outcome(suggestion: Suggestion, reached: Reached | None) -> Outcome:
@@ -96,11 +115,18 @@ def _outcome(suggestion: Suggestion, reached: Reached | None) -> Outcome:
     return Outcome(suggestion, reached.val_accuracy, reached.val_loss, reached.score)
 
 
-def _energy(recorded: RecordedTrial, epochs: int | None) -> float | None:
-    """Return the energy of a trial that was stopped after some epochs, all of which take the same energy."""
-    if recorded.energy_uj is None or epochs is None:
+def _energy(recorded: RecordedTrial, before: int, epochs: int | None) -> float | None:
+    """Return the energy of training some epochs of a trial, all of which take the same energy.
+
+    Args:
+        recorded: The trial.
+        before: Number of epochs that it had trained before.
+        epochs: Number of epochs after which it stops; None for all.
+    """
+    if recorded.energy_uj is None or (epochs is None and not before):
         return recorded.energy_uj
-    return recorded.energy_uj * epochs / len(recorded.epochs)
+    whole = len(recorded.epochs)
+    return recorded.energy_uj * ((epochs or whole) - before) / whole
 
 
 def searched_keys(points: Sequence[dict[str, object]]) -> list[PointKey]:

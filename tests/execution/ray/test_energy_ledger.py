@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -21,12 +22,13 @@ import kdtune
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
+from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import UsageError
 from kdtune.execution.ray.tune_experiment import trial_resources
 from kdtune.specs import load_study
-from tests.energy.burners import wait_for
 from tests.execution.ray.experiments import SetupFails, SlowSetup, burn, burn_until_it_may_stop, delegate, fit
 from tests.studies import small_study
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
 
@@ -149,12 +151,13 @@ def test_the_energy_of_a_trial_is_that_of_all_its_attempts_also_after_a_restore(
 def test_work_of_a_trials_actor_is_charged_to_the_trial_and_that_of_a_task_is_flagged(to, tmp_path):
     ledger = kdtune.EnergyLedger()
     bundles = tune.PlacementGroupFactory([{"CPU": 0.1}, {"CPU": 1}])
-    fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
+    [result] = fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
     [records] = read_folder(tmp_path / "study" / "energy_ledger").values()
     [spent_us] = [record.windows[record.window.id] for record in records if record.kind == "close"]
+    delegated_us = spent_us - result.metrics["own_cpu_s"] * 1e6
     account = ledger.account()
     assert ("worker_unknown" in account.flags) == (to == "a task")
-    assert (spent_us >= 1_200_000) == (to == "an actor")
+    assert (delegated_us >= 1_200_000) == (to == "an actor"), delegated_us
     assert sum(account.buckets.values()) == account.node_uj
 
 
@@ -184,7 +187,7 @@ def test_an_experiment_beside_one_in_another_thread_is_refused(tmp_path):
     thread = threading.Thread(target=fit, args=(wait_to_be_released, tmp_path, ledger))
     thread.start()
     try:
-        wait_for(lambda: list(tmp_path.glob("study/energy_ledger/*.jsonl")), 60)
+        wait_for(lambda: list(tmp_path.glob("study/energy_ledger/*.jsonl")))
         with pytest.raises(UsageError, match="is running in this process"):
             kdtune.EnergyLedger().setup()
     finally:
@@ -246,10 +249,28 @@ class Experiment:
     def kill(self):
         """Kill it; its workers and its meter, which are returned, die a moment later. Ray's agents linger."""
         children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
-        names = {one: one.name() for one in children}
+        names = {}
+        for one in children:
+            with suppress(psutil.NoSuchProcess):
+                names[one] = one.name()
         self.process.kill()
         self.process.communicate()
         return {one: name for one, name in names.items() if name.startswith("ray::") and "Agent" not in name}
+
+
+def work_for_a_second_at_full_power():
+    """Work until the node has used more than a second of its highest modelled power, of which a gap is charged at most.
+
+    Counters of a CPU, which a node may have instead, are not bounded by this power; then this takes two seconds.
+    """
+    sensors = NodeSensors()
+    hardware, began = sensors.hardware(), sensors.read()
+    while True:
+        now = sensors.read()
+        busy_s, passed_s = (now.busy_us - began.busy_us) / 1e6, (now.t_ns - began.t_ns) / 1e9
+        used_uj = hardware.tdp_uw / hardware.cores * busy_s + hardware.ram_uw * passed_s
+        if used_uj > 1.1 * (hardware.tdp_uw + hardware.ram_uw) and (passed_s > 2 or not hardware.rapl_range_uj):
+            return
 
 
 def has_ended(process):
@@ -264,16 +285,17 @@ def test_restored_experiments_continue_their_ledgers(tmp_path):
     for one in both:
         one.begin()
     try:
-        wait_for(lambda: all(one.is_under_way() for one in both), 90)
+        wait_for(lambda: all(one.is_under_way() for one in both))
     finally:
         dying = {process: name for one in both for process, name in one.kill().items()}
     assert sum(name.startswith("ray::NodeMeter") for name in dying.values()) == 2
-    wait_for(lambda: all(map(has_ended, dying)), 60)
-    before, gone_s = [one.ledger.account() for one in both], time.monotonic()
-    time.sleep(2.0)
+    wait_for(lambda: all(map(has_ended, dying)))
+    before = [one.ledger.account() for one in both]
+    work_for_a_second_at_full_power()
+    began_s = time.monotonic()
     for one in both:
         one.restore()
-    after_s = time.monotonic() - gone_s
+    after_s = time.monotonic() - began_s
     for one, then in zip(both, before, strict=True):
         account = one.ledger.account()
         [(trial, first), (_, second)] = sorted(window.rsplit("/", 1) for window in account.windows)
@@ -281,7 +303,7 @@ def test_restored_experiments_continue_their_ledgers(tmp_path):
         assert account.windows[f"{trial}/1"] == then.windows[f"{trial}/1"]
         assert account.windows[f"{trial}/2"] > 0
         assert account.flags["gap"] == 1 and account.gap_uj > 0
-        assert (account.duration_ns - then.duration_ns) / 1e9 < after_s - 2.0
+        assert (account.duration_ns - then.duration_ns) / 1e9 < after_s
         assert sum(account.buckets.values()) == account.node_uj
 
 

@@ -115,16 +115,14 @@ session.start()
 session.settle()
 [gcs] = [one.pid for one in snapshot().values() if one.parent == os.getpid() and one.name == "gcs_server"]
 os.kill(gcs, signal.SIGKILL)
-time.sleep(60)  # as a request that never returns
+time.sleep(3600)  # as a request that never returns
 """
 
 
 @pytest.mark.study
 def test_a_command_that_waits_for_a_dead_ray_is_ended_with_its_ledger(tmp_path):
     folder = tmp_path / "study"
-    done = subprocess.run(
-        [sys.executable, "-c", WAITS_FOR_A_DEAD_RAY, str(folder)], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", WAITS_FOR_A_DEAD_RAY, str(folder)], capture_output=True, text=True)
     assert done.returncode == 1
     assert "Ray's gcs_server (process" in done.stderr and "Traceback" not in done.stderr
     [path] = folder.rglob("*.jsonl")

@@ -19,9 +19,29 @@ from tests.studies import outcome_of, small_study
 pytestmark = pytest.mark.study
 
 
+#: A loss that waits, in trials of the study ``together``, until two processes are training.
+MEETING = """
+import os, time
+from pathlib import Path
+import torch.nn.functional as F
+
+PLACE = Path(__file__).parent
+
+
+def soft(student, teacher, labels, temperature, alpha):
+    if (PLACE / "together" / "small" / "grid" / "trials.jsonl").exists():
+        (PLACE / "training" / str(os.getpid())).touch()
+        while len(os.listdir(PLACE / "training")) < 2:
+            time.sleep(0.01)
+    return F.cross_entropy(student / temperature.student, F.softmax(teacher / temperature.teacher, dim=1))
+"""
+
+
 def test_results_are_bit_identical_with_and_without_other_trials(running_ray, tmp_path):
-    study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
-    study["training"] = {**study["training"], "epochs": 80}  # long enough for both workers to have started
+    (tmp_path / "training").mkdir()
+    (tmp_path / "meeting.py").write_text(MEETING)
+    space, loss = {"tau": {"values": [2, 10]}}, f"{tmp_path}/meeting.py:soft"
+    study = small_study(search_space=space, strategies={"grid": {}}, repeats=1, loss=loss)
     alone = kdtune.run_study(study, out=tmp_path / "alone", inline=True)
     together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
     assert ray.is_initialized()

@@ -107,3 +107,17 @@ def test_trials_are_read_from_the_folders_of_all_strategies(tmp_path):
     assert first.trials[keys[0]].energy_uj == 4 * 14_000_000 and first.trials[keys[0]].epochs == ()
     stochastic = first.trials[key_of({"temperature": "stochastic"})]
     assert stochastic.last.val_accuracy == 0.5 and stochastic.energy_uj is None, "it was not metered"
+
+
+def test_rungs_pay_for_the_epochs_that_they_add():
+    from kdtune.specs.search_space import SearchSpace
+    from kdtune.strategies.asha import Asha, Options
+
+    curves = {2: (0.1, 0.2, 0.9), 3: (0.3, 0.3, 0.3), 4: (0.2, 0.5, 0.6)}
+    recorded = RecordedRepeat(
+        0, {key_of({"tau": tau}): trial(curve[-1], energy_uj=300, epochs=curve) for tau, curve in curves.items()}
+    )
+    space = SearchSpace.model_validate({"tau": {"values": [2, 3, 4]}})
+    trials = ReplayExecutor(recorded).run(Asha(space, Options(reduction=3, rungs=2), 0))
+    assert [(dict(one.key)["tau"], one.energy_uj) for one in trials] == [(2, 100), (3, 100), (4, 100), (3, 200)]
+    assert [one.best for one in trials] == [None, None, None, key_of({"tau": 3})]

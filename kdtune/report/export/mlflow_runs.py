@@ -1,0 +1,46 @@
+"""MLflow runs: one for each trial, in an experiment of the study's name."""
+
+from pathlib import Path
+from typing import Any
+
+from kdtune.errors import UsageError
+from kdtune.report.export.trial_runs import TrialRun, runs_of
+from kdtune.report.reported_study import ReportedStudy
+
+
+def write_mlflow_runs(study: ReportedStudy, target: Path) -> list[Path]:
+    """Write the runs into a database in the target, which ``mlflow ui --backend-store-uri`` opens.
+
+    Raises:
+        UsageError: MLflow is not installed.
+    """
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError:
+        raise UsageError("--to mlflow: MLflow is not installed here; install it with: pip install mlflow") from None
+    database = target / "mlflow.db"
+    client = MlflowClient(tracking_uri=f"sqlite:///{database.absolute()}")
+    found = client.get_experiment_by_name(study.study.name)
+    experiment = (
+        found.experiment_id
+        if found
+        else client.create_experiment(study.study.name, artifact_location=(target / "artifacts").absolute().as_uri())
+    )
+    for run in runs_of(study):
+        _write(client, experiment, run, study)
+    return [database]
+
+
+def _write(client: Any, experiment: str, run: TrialRun, study: ReportedStudy) -> None:
+    made = client.create_run(experiment, run_name=run.name).info.run_id
+    for key, text in run.parameters.items():
+        client.log_param(made, key, text)
+    for key, value in run.metrics.items():
+        client.log_metric(made, key, value)
+    for key, values in run.by_epoch.items():
+        for epoch, value in values:
+            client.log_metric(made, f"epoch_{key}", value, step=epoch)
+    folder = study.folder.strategy(run.strategy)
+    if run.parameters["chosen"] == "True" and folder.study_toml.is_file():
+        client.log_artifact(made, str(folder.study_toml))
+    client.set_terminated(made)

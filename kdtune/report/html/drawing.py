@@ -1,0 +1,240 @@
+"""Drawing of figures as SVG that follows the colours of the page and is accessible."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kdtune.report.number_formats import significant
+from kdtune.storage.escaping import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_Row = TypeVar("_Row")
+
+#: Colours of series on a light page. The page replaces them by its variables ``--c1`` to ``--c8``.
+COLOURS = ("#0b62a8", "#c2410c", "#1b7f4d", "#8a3ffc", "#9a7500", "#0e7c86", "#c2255c", "#5f6b7a")
+
+#: Marks of series, so that they differ without colour.
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+#: Colours of text, of lines that guide the eye, and of the band of a margin.
+INK, RULE, BAND = "#1f2328", "#d0d7de", "#e6eaef"
+
+_VARIABLES = {
+    INK: "var(--ink)",
+    RULE: "var(--rule)",
+    BAND: "var(--band)",
+    **{colour: f"var(--c{number})" for number, colour in enumerate(COLOURS, start=1)},
+}
+
+#: Digits of coordinates that are too small to see.
+_DIGITS = re.compile(r"(\.\d\d)\d+")
+
+_WIDTH_IN, _DPI = 6.2, 72
+
+_SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kdtune",
+    "font.size": 10.0,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,
+    "text.usetex": False,
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """How a strategy looks in all figures of its study.
+
+    Attributes:
+        name: The strategy.
+        number: Its number, from 0.
+    """
+
+    name: str
+    number: int
+
+    @property
+    def colour(self) -> str:
+        """Its colour."""
+        return COLOURS[self.number % len(COLOURS)]
+
+    @property
+    def mark(self) -> str:
+        """Its mark."""
+        return MARKS[self.mark_number]
+
+    @property
+    def mark_number(self) -> int:
+        """Place of its mark in :data:`MARKS`."""
+        return (self.number + self.number // len(COLOURS)) % len(MARKS)
+
+    @property
+    def dashes(self) -> str:
+        """Its kind of line: another one where colours repeat."""
+        return ("-", "--", ":", "-.")[self.number // len(COLOURS) % 4]
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the page.
+
+    Attributes:
+        name: Its id in the page.
+        title: Its title.
+        description: What it shows and how to read it, in complete sentences.
+        columns: Heads of the table of its data.
+        rows: Cells of that table.
+        svg: The drawing.
+        legend: The series that it shows.
+    """
+
+    name: str
+    title: str
+    description: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    svg: str
+    legend: Sequence[Series] = field(default=())
+
+    def with_prefix(self, prefix: str) -> "ReportFigure":
+        """Return the figure with a prefix before its name and all ids of the drawing, for pages of several studies."""
+        name = f"{prefix}{self.name}"
+        svg = re.sub(rf'(["#(\s]){re.escape(self.name)}-', rf"\g<1>{name}-", self.svg)
+        return replace(self, name=name, svg=svg)
+
+
+@contextmanager
+def canvas(height_in: float = 3.5, left: float = 0.115, bottom: float = 0.15) -> Iterator[tuple["Figure", "Axes"]]:
+    """Yield a matplotlib figure and its axes, without a window and without changing matplotlib's settings.
+
+    Args:
+        height_in: Height in inches.
+        left: Share of the width to the left of the axes.
+        bottom: Share of the height below the axes.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI)
+        FigureCanvasSVG(figure)
+        yield figure, figure.add_axes((left, bottom, 0.97 - left, 0.96 - bottom))
+
+
+def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
+    """Return a figure as an SVG element.
+
+    Args:
+        figure: The figure.
+        name: Id of the element; a prefix of all ids in it.
+        title: Its accessible name.
+        description: Its accessible description.
+    """
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = file.getvalue()
+    svg = _small(svg[svg.index("<svg") :])
+    svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    head = (
+        f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-description" '
+        f'viewBox="0 0 {_WIDTH_IN * _DPI:g} {figure.get_figheight() * _DPI:g}" '
+        f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f'<title id="{name}-title">{_text(title)}</title><desc id="{name}-description">{_text(description)}</desc>'
+    )
+    return head + svg[svg.index(">") + 1 :]
+
+
+def _small(svg: str) -> str:
+    """Return a drawing without what a page does not need, which is more than half of it."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)  # it is that of the page
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
+    svg = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(r"\1", found[0]), svg)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
+    return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
+
+
+def plain_log_axis(axes: "Axes", values: Sequence[float]) -> None:
+    """Give the x axis a logarithmic scale with plain numbers at 1, 2 and 5, or at 1 only over several decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = min(values), max(values)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.5, high * 1.5)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 500 else (1.0,), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def whole_numbers(axes: "Axes") -> None:
+    """Write whole numbers only on the x axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def names_on_y(axes: "Axes", names: Sequence[str]) -> None:
+    """Write names of rows on the y axis, the first one at the top."""
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+
+
+def margin_for(names: Sequence[str]) -> float:
+    """Return the share of the width that names of rows take."""
+    return min(0.36, 0.03 + 0.0137 * max(len(shortened(name)) for name in names))
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most 24 characters."""
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def thinned(rows: Sequence[_Row], most: int = 60) -> list[_Row]:
+    """Return evenly spaced rows, with the first and the last, if there are more than a table should show."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[round(place * (len(rows) - 1) / (most - 1))] for place in range(most)]
+
+
+def finished(
+    figure: "Figure",
+    name: str,
+    title: str,
+    description: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    legend: Sequence[Series] = (),
+) -> ReportFigure:
+    """Return a drawn figure with its texts and data."""
+    return ReportFigure(
+        name, title, description, tuple(columns), rows, as_svg(figure, name, title, description), tuple(legend)
+    )

@@ -1,0 +1,42 @@
+"""Notes on images that were made from the teacher."""
+
+from collections.abc import Sequence
+
+from kdtune.energy.carbon import Carbon
+from kdtune.report.number_formats import percent, significant
+from kdtune.results.strategy_result import StrategyResult
+from kdtune.results.synthetic_document import SyntheticImagesResult
+
+
+def synthetic_images_notes(results: Sequence[StrategyResult], carbon: Carbon) -> list[str]:
+    """Return notes on the images, on what strategies chose by, and on the energy and FLOPs of making the images."""
+    lines: list[str] = []
+    for one in dict.fromkeys(result.synthetic for result in results):
+        labels = [result.strategy for result in results if result.synthetic == one]
+        lines += [_of_images(one, labels), _of_selection(one)] if one else []
+    charged = {(one.cost.shared_uj.synthesis, one.cost.synthesis_flops) for one in results if one.synthetic}
+    for energy_uj, flops in sorted(charged, key=str):
+        gflops = "" if not flops else f" and {significant(flops / 1e15)} million GFLOPs, which no column contains"
+        kwh = None if energy_uj is None else carbon.kwh(energy_uj)
+        lines.append(
+            "The images were made once for all trainings. Every strategy is charged for them as if it had run alone, "
+            f"outside 'training only': {significant(kwh)} kWh{gflops}."
+        )
+    return lines
+
+
+def _of_images(one: SyntheticImagesResult, labels: Sequence[str]) -> str:
+    known = ""
+    if one.confidence is not None:
+        known = (
+            f" The teacher's mean confidence in them is {percent(one.confidence)} %, {percent(one.target_agreement)} % "
+            f"are of the class that they were made for, and two of them differ by {significant(one.diversity)} of the "
+            "range of a pixel."
+        )
+    return f"Students of {', '.join(labels)} saw {one.images} images from the teacher ({one.method}), none real.{known}"
+
+
+def _of_selection(one: SyntheticImagesResult) -> str:
+    if one.selection == "synthetic":
+        return f"val. acc. is the agreement with the teacher on {one.held_out} images that were held out, not accuracy."
+    return "NOT DATA-FREE: temperatures were chosen by real, labelled validation images (selection = validation)."

@@ -1,0 +1,1 @@
+"""Making training images from a teacher alone, for distillation without data."""

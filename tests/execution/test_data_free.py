@@ -1,0 +1,199 @@
+"""Studies without data: images are made from the teacher once and billed to all who used them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import kdtune
+from kdtune.artifacts.student_data import check_teacher, make_images, store_of
+from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin_data import DATASETS
+from kdtune.data import digits
+from kdtune.data.arrays import decoded_files
+from kdtune.errors import SpecError, UsageError
+from kdtune.results.energy_spent import spent_uj
+from kdtune.results.folder import StudyFolder
+from kdtune.specs import load_study
+from tests.studies import outcome_of, small_study
+
+pytestmark = pytest.mark.study
+
+CPU = torch.device("cpu")
+TRAINING = {"epochs": 1, "batch_size": 64, "learning_rate": 0.05}
+SYNTHESIS = {"ref": "deep-inversion", "images": 48, "held_out": 16, "batch_size": 24, "iterations": 3, "roll": 1}
+
+
+def data_free(**changes):
+    """A study of the smallest networks on images from a teacher."""
+    return small_study(
+        **{
+            "teacher": "convnet_4_8_16",
+            "synthesis": SYNTHESIS,
+            "strategies": {"grid": {}, "stochastic": {}},
+            "search_space": {"tau": {"values": [2, 6]}},
+            "training": TRAINING,
+            "teacher_training": TRAINING,
+            "numerics": {"precision": "float32", "memory_layout": "contiguous", "compile": "off"},
+            "repeats": 1,
+            **changes,
+        }
+    )
+
+
+def context_of(**changes):
+    return TrainingContext(load_study(data_free(**changes)), CPU, 1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    result = kdtune.run_study(data_free(), out=tmp_path_factory.mktemp("data-free"), inline=True)
+    assert result.exit_code == 0, result.errors
+    return result
+
+
+def test_synthesis_is_billed_whole_to_each_strategy_and_once_in_the_total(finished):
+    grid, stochastic = (one["cost"] for one in finished.results)
+    assert grid["shared_parts_uj"]["synthesis"] == stochastic["shared_parts_uj"]["synthesis"]
+    (made_uj,) = grid["shared_parts_uj"]["synthesis"].values()
+    assert grid["shared_uj"]["synthesis"] == stochastic["shared_uj"]["synthesis"] == made_uj > 0
+    assert grid["charged_kwh"] * 3.6e12 == pytest.approx(
+        sum(grid["shared_uj"].values()) + grid["energy_uj"]["node_total"] - grid["energy_uj"]["other"]
+    )
+    # What a budget adds up holds each shared input once.
+    inputs = {name: uj for kind in grid["shared_parts_uj"].values() for name, uj in kind.items()}
+    own = sum(one["energy_uj"]["node_total"] - one["energy_uj"]["other"] for one in (grid, stochastic))
+    whole = own + sum(inputs.values()) + grid["teacher_kwh"] * 3.6e12
+    assert spent_uj(StudyFolder(finished.folder), dedicated=True) == pytest.approx(whole, abs=2)
+
+
+def test_flops_of_synthesis_are_a_line_of_their_own(finished):
+    context, cost = context_of(), finished.results[0]["cost"]
+    macs = context.macs(context.study.teacher)
+    assert cost["synthesis_flops"] == 48 * 2 * 2 * 3 * macs
+    epoch = 2 * (macs * 32 + context.macs(context.study.student) * (32 + 16))
+    assert cost["gflops_millions"] == pytest.approx(2 * epoch / 1e15)
+
+
+def test_every_temperature_sees_the_same_images(finished):
+    made = store_of(context_of()).read()
+    assert store_of(context_of(search_space={"tau": {"values": [10]}})).folder == store_of(context_of()).folder
+    assert made.images.shape == (48, 1, 8, 8)
+    record = store_of(context_of()).record()
+    assert 0 < record["confidence"] <= 1
+    assert sum(record["class_counts"]) == 48
+    assert record["diversity"] > 0
+    assert store_of(context_of()).sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_training_image_is_read_once_there_is_a_teacher(finished, tmp_path, monkeypatch):
+    """The decoded training images are removed, and decoding them again fails."""
+    files = [file for file in decoded_files("digits", "") if file.name.startswith("train")]
+    assert len(files) == 2
+    for file in files:
+        file.rename(tmp_path / file.name)
+
+    def gone():
+        raise AssertionError("training images were read")
+
+    monkeypatch.setattr(digits, "_decode", gone)
+    try:
+        shutil.rmtree(store_of(context_of()).folder)  # the images are made again as well
+        again = kdtune.run_study(data_free(), out=tmp_path, inline=True)
+        with pytest.raises(AssertionError, match="training images were read"):
+            DATASETS.load("digits")().load()
+    finally:
+        for file in files:
+            (tmp_path / file.name).rename(file)
+    assert again.exit_code == 0, again.errors
+    for before, after in zip(finished.results, again.results, strict=True):
+        assert outcome_of(after) == outcome_of(before)
+
+
+def test_a_killed_synthesis_keeps_its_finished_batches_and_makes_the_same_images(finished):
+    store, context = store_of(context_of()), context_of()
+    whole = store.read()
+    shutil.rmtree(store.folder)
+    make_images(context, [1])
+    assert store.missing() == [0]
+    file = store.folder / "batches" / "000001.npz"
+    kept = file.stat().st_mtime_ns
+    make_images(context, store.missing())
+    assert np.array_equal(store.read().images, whole.images)
+    assert np.array_equal(store.read().labels, whole.labels)
+    assert kept and not file.exists()
+
+
+def test_damaged_batches_and_images_are_made_again(finished):
+    store, context = store_of(context_of()), context_of()
+    whole = store.read()
+    file = store.folder / "images.npz"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert store.record() is None
+    assert store.missing() == [0, 1]
+    make_images(context, [0])
+    batch = store.folder / "batches" / "000000.npz"
+    batch.write_bytes(batch.read_bytes()[:100])
+    assert store.missing() == [0, 1]
+    make_images(context, store.missing())
+    assert np.array_equal(store.read().images, whole.images)
+
+
+def test_students_are_selected_by_agreement_with_the_teacher_or_by_real_images(finished):
+    context = context_of()
+    held_out = context.splits.validation
+    logits = context.arithmetic.logits(context.teacher, held_out.normalised(slice(None)))
+    assert len(held_out) == 16
+    assert torch.equal(logits.argmax(1), held_out.labels)
+    real = context_of(selection="validation")
+    assert len(real.splits.validation) == 400
+    assert torch.equal(real.splits.validation.images, real.teacher_splits.validation.images)
+    assert torch.equal(real.splits.train.images, context.splits.train.images)
+
+
+def test_a_teacher_without_batch_normalisation_is_refused(tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n\ndef plain(num_classes, in_channels):\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * in_channels, num_classes))\n"
+    )
+    teacher = f"{tmp_path}/nets.py:plain"
+    with pytest.raises(UsageError, match="deep-inversion compares with the running statistics of batch normalisation"):
+        check_teacher(context_of(teacher=teacher))
+    check_teacher(context_of(teacher=teacher, synthesis={"ref": "noise"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "strategy", "reason"),
+    [
+        ({"alpha": 0.95}, "grid", "alpha: gives the loss with the labels a weight of 0.05 .* no labels; set alpha = 1"),
+        ({}, "none", "'ce' trains on labels alone, and synthetic images have no labels"),
+        ({}, "standardized", "label_weight: gives the loss with the labels a weight of 0.1 .* set label_weight = 0"),
+        ({}, "dts", "'dts' computes tau from labels, and synthetic images have no labels"),
+        ({"training": {**TRAINING, "epochs": 2}}, "annealing", "'annealing' has a phase that trains on labels alone"),
+        ({"search_space": "tau-alpha"}, "grid", "search_space.alpha: alpha cannot be searched"),
+        ({"vary": ["teacher"]}, "fixed", "vary: all repeats of a study on synthetic images use the same images"),
+        ({"data": {"train_limit": 700}}, "grid", "data.train_limit: selects real training images"),
+        ({"synthesis": {"ref": "deep-inversion", "imges": 9}}, "grid", "synthesis.imges: unknown key; .*'images'"),
+        ({"synthesis": None, "selection": "synthetic"}, "grid", "selection: is for studies with a .synthesis."),
+    ],
+)
+def test_what_synthetic_images_cannot_give_is_refused_before_anything_is_made(changes, strategy, reason, tmp_path):
+    with pytest.raises(SpecError, match=reason):
+        kdtune.run_study(data_free(**changes), strategy, out=tmp_path, inline=True)
+    assert not any(tmp_path.iterdir())
+
+
+def test_results_say_what_the_images_are_and_what_was_chosen_by(finished):
+    grid = finished.results[0]["synthetic"]
+    named = grid["method"], grid["selection"], grid["images"], grid["held_out"]
+    assert named == ("deep-inversion", "synthetic", 48, 16)
+    assert 0 < grid["confidence"] <= 1 and grid["diversity"] > 0 and sum(grid["class_counts"]) == 48
+    assert StudyFolder(finished.folder).synthetic_sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_check_uses_stand_ins_and_makes_no_images(finished, tmp_path):
+    changed = data_free(synthesis={**SYNTHESIS, "seed": 7})
+    found = kdtune.check_study(changed)
+    assert found.faults == []
+    assert not store_of(context_of(synthesis={**SYNTHESIS, "seed": 7})).folder.exists()
