@@ -170,6 +170,8 @@ def _teacher_progress(epochs: int, metrics: dict[str, Any]) -> str:
 class PlainLines(_Display):
     """Prints a line for each message, each tenth of a teacher's training, each started strategy and ended trial."""
 
+    _tenths_of_teacher = 0
+
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -177,9 +179,11 @@ class PlainLines(_Display):
         self._print(f"{text} ...")
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
-        tenths = [10 * epoch // epochs for epoch in (metrics["epoch"] - 1, metrics["epoch"])]
-        if tenths[0] < tenths[1]:
+        # Progress is read now and then, so an epoch may be seen several times or never.
+        tenths = 10 * metrics["epoch"] // epochs
+        if tenths not in (0, self._tenths_of_teacher):
             self._print(_teacher_progress(epochs, metrics))
+        self._tenths_of_teacher = tenths
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)

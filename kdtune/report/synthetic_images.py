@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kdtune.energy.carbon import Carbon
+from kdtune.report import units
 from kdtune.report.number_formats import percent, significant
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.synthetic_document import SyntheticImagesResult
@@ -16,11 +17,11 @@ def synthetic_images_notes(results: Sequence[StrategyResult], carbon: Carbon) ->
         lines += [_of_images(one, labels), _of_selection(one)] if one else []
     charged = {(one.cost.shared_uj.synthesis, one.cost.synthesis_flops) for one in results if one.synthetic}
     for energy_uj, flops in sorted(charged, key=str):
-        gflops = "" if not flops else f" and {significant(flops / 1e15)} million GFLOPs, which no column contains"
+        operations = "" if not flops else f" Making them took {units.flops(flops)}, which no column contains."
         kwh = None if energy_uj is None else carbon.kwh(energy_uj)
         lines.append(
             "The images were made once for all trainings. Every strategy is charged for them as if it had run alone, "
-            f"outside 'training only': {significant(kwh)} kWh{gflops}."
+            f"outside 'training only': {units.energy(kwh)}.{operations}"
         )
     return lines
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS
+from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, LOSSES, MODELS, TASKS, models_of
 from kdtune.catalog.builtin_syntheses import SYNTHESES
 from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.python_objects import reference_to
@@ -64,6 +64,20 @@ def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[s
         except ValueError as error:
             faults.append(Fault(where, key, str(error)))
             table[key] = Component(name=next(iter(catalog)))
+    return faults or _networks_of_other_tasks(table, where)
+
+
+def _networks_of_other_tasks(table: Mapping[str, Any], where: str) -> list[Fault]:
+    """Return a fault for each built-in network that is for another built-in task than the study's."""
+    task, faults = component_of(table.get("task", DEFAULT_TASK)), []
+    for key in ("teacher", "student"):
+        network = component_of(table.get(key))
+        if isinstance(network, Component) and isinstance(task, Component) and task.name in TASKS:
+            own = MODELS.facts_of(network.name).get("task", DEFAULT_TASK)
+            if network.name in MODELS and own != task.name:
+                known = ", ".join(models_of(task.name))
+                problem = f'{network.name} is for {own} (task = "{own}"); networks for {task.name}: {known}'
+                faults.append(Fault(where, key, problem))
     return faults
 
 

@@ -51,6 +51,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix
             problem = "is missing"
         elif item["type"] in ("model_type", "model_attributes_type", "dict_type"):
             problem = f"has to be a table, got {given!r}"
+        elif item["type"] in ("tuple_type", "list_type"):
+            problem = f"has to be a list, such as [{given!r}], got {given!r}"
         else:
             problem = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
             named = isinstance(given, str) and repr(given) in problem

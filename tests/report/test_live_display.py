@@ -90,8 +90,11 @@ def test_in_a_pipe_the_teachers_training_is_about_ten_lines():
     watcher = display(out)
     for epochs in (3, 200):
         for epoch in range(1, epochs + 1):
-            watcher.teacher_epoch(epochs, {"epoch": epoch, "val_accuracy": epoch / 1000})
+            for _ in range(2):  # an epoch may be seen several times
+                watcher.teacher_epoch(epochs, {"epoch": epoch, "val_accuracy": epoch / 1000})
+    watcher.teacher_epoch(30, {"epoch": 8, "val_accuracy": 0.5})  # and others never
     lines = out.file.getvalue().splitlines()
+    assert lines.pop() == "training the teacher: epoch 8/30, validation 50.0 %"
     assert lines[:3] == [f"training the teacher: epoch {n}/3, validation 0.{n} %" for n in (1, 2, 3)]
     assert [line.split()[4] for line in lines[3:]] == [f"{epoch}/200," for epoch in range(20, 201, 20)]
 

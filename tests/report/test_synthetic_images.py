@@ -35,7 +35,7 @@ def test_images_selection_and_cost_are_named_once():
     assert "Students of grid, stochastic saw 2048 images from the teacher (deep-inversion), none real." in text
     assert "confidence in them is 93.1 %, 99.7 % are of the class" in text
     assert "val. acc. is the agreement with the teacher on 256 images that were held out, not accuracy." in text
-    assert "outside 'training only': 0.001 kWh and 2 million GFLOPs, which no column contains." in text
+    assert "outside 'training only': 1 Wh. Making them took 2 PFLOPs, which no column contains." in text
     assert text.count("The images were made once") == 1
 
 
@@ -46,7 +46,7 @@ def test_selection_by_real_images_is_marked():
 
 
 def test_energy_that_was_not_measured_is_a_dash():
-    assert "'training only': - kWh" in notes(uj=None)
+    assert "'training only': -." in notes(uj=None)
 
 
 def test_results_on_real_images_have_no_note():

@@ -512,3 +512,28 @@ def test_a_name_that_names_no_folder_is_refused_with_a_remedy(tmp_path):
     found = {key: problem for _, key, problem in faults(tmp_path / "my stüdy.toml")}
     assert "rename the file, or give a name, got 'my stüdy'" in found["name"]
     assert found["training"] == "has to be a table, got 'fast'"
+
+
+@pytest.mark.parametrize(
+    ("study", "change", "problem"),
+    [
+        (
+            "digits-hkd",
+            "student=ssd_16_32_64_64",
+            'ssd_16_32_64_64 is for detection .task = "detection".; networks for classification: con',
+        ),
+        (
+            "digits-detection",
+            "teacher=resnet18",
+            'resnet18 is for classification .task = "classification".; networks for detection: ssd_16',
+        ),
+    ],
+)
+def test_a_network_for_another_task_is_refused_with_those_for_the_task(study, change, problem):
+    with pytest.raises(SpecError, match=problem):
+        load_study(study, overrides=[change])
+
+
+def test_a_single_value_where_a_list_belongs_is_refused_with_an_example():
+    with pytest.raises(SpecError, match="vary: has to be a list, such as .'split'., got 'split'"):
+        load_study("digits-hkd", overrides=["vary=split"])

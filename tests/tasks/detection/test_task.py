@@ -234,13 +234,16 @@ def test_the_task_of_a_study_and_its_objective():
     assert objective_of(STUDY).name == "map" and objective_of(study_of(objective="map_area")).name == "map_area"
 
 
+CLASSIFYING = {"task": "classification", "teacher": "convnet_32", "student": "convnet_2_4_4"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"dataset": "digits"}, "digits has no boxes; name a data set with boxes"),
-        ({"task": "classification"}, 'digits_on_canvases has boxes in place of classes; write task = "detection"'),
+        (CLASSIFYING, 'digits_on_canvases has boxes in place of classes; write task = "detection"'),
         (
-            {"task": "classification", "dataset": "digits", "training": {**TRAINING, "augment": ["zoom-out"]}},
+            {**CLASSIFYING, "dataset": "digits", "training": {**TRAINING, "augment": ["zoom-out"]}},
             "training.augment: 'zoom-out' needs boxes, so it is for detection alone; remove it",
         ),
         ({"training": {**TRAINING, "augment": ["rotate"]}}, "training.augment: 'rotate' would leave boxes"),
