@@ -1,8 +1,8 @@
 """Layout of a study's results folder, and the lock on it."""
 
 import os
-import shlex
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
