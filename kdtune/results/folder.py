@@ -1,6 +1,7 @@
 """Layout of a study's results folder, and the lock on it."""
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -108,6 +109,12 @@ class StrategyFolder(FrozenStudy):
     def document(self, name: str, seed: int, first_seed: int, suffix: str = ".csv") -> Path:
         """Return the path of a task's file about a chosen model: ``confusion.csv`` for the first repeat."""
         return self._of_repeat(name, suffix, seed, first_seed)
+
+    def pictures(self, seed: int, first_seed: int) -> list[Path]:
+        """Return the PNG files about the chosen model of a repeat, such as ``detections.png``, that are there."""
+        stems = {re.sub(r"-\d+$", "", path.stem) for path in self.path.glob("*.png")}
+        found = (self.document(stem, seed, first_seed, ".png") for stem in sorted(stems))
+        return [path for path in found if path.is_file()]
 
     def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
         return self.path / (f"{stem}{suffix}" if seed == first_seed else f"{stem}-{seed}{suffix}")

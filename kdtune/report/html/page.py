@@ -14,6 +14,7 @@ from kdtune.report.cost_rows import columns, cost_rows, teacher_row
 from kdtune.report.html.accuracy_figures import accuracy_over_energy, paired_differences
 from kdtune.report.html.drawing import ReportFigure, Series
 from kdtune.report.html.energy_figures import energy_by_part, energy_over_time
+from kdtune.report.html.pictures import PagePicture, pictures_of
 from kdtune.report.html.study_tables import (
     MOST_TRIALS,
     PageCell,
@@ -63,6 +64,7 @@ class StudySection:
         text: The whole recommendation.
         missing: What an answer lacks.
         figures: Its figures; the first one stands beside the verdict if it shows accuracy and energy.
+        pictures: Pictures of its models' predictions.
         omitted: Sentences on figures that could not be drawn.
         overview: The columns of the cost table that matter most.
         costs: The whole cost table.
@@ -79,6 +81,7 @@ class StudySection:
     text: str
     missing: Sequence[str]
     figures: Sequence[ReportFigure]
+    pictures: Sequence[PagePicture]
     omitted: Sequence[str]
     overview: PageTable
     costs: PageTable
@@ -145,6 +148,7 @@ def _section(study: ReportedStudy, number: int, most_trials: int) -> StudySectio
         text=recommendation_text(study.recommendation),
         missing=missing_lines(study.recommendation),
         figures=[one.with_prefix(f"s{number}-") for one in drawn if isinstance(one, ReportFigure)],
+        pictures=pictures_of(study),
         omitted=[one for one in drawn if isinstance(one, str)],
         overview=cost_overview(study, series),
         costs=PageTable("All columns of the cost table", columns(results, teacher), (1, 6), costs),

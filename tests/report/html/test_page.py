@@ -160,3 +160,14 @@ def test_the_command_writes_the_page_and_names_it(results, tmp_path):
     assert done.returncode == 2 or done.returncode == 1
     assert "no/such/folder.html: cannot be written" in done.stderr
     assert here("report", "elsewhere", cwd=tmp_path).returncode == 2
+
+
+def test_pictures_of_the_first_repeat_are_part_of_the_page(tmp_path):
+    folder = ran(tmp_path, "fixed", [0.5, 0.6])
+    assert "<img" not in report_page(tmp_path)
+    for name in ("detections.png", "detections-1.png"):
+        (folder.path / name).write_bytes(b"\x89PNG " + name.encode())
+    [picture] = Page(report_page(tmp_path)).all("img")
+    assert picture["src"] == "data:image/png;base64,iVBORyBkZXRlY3Rpb25zLnBuZw=="
+    assert picture["alt"] == "Detections of fixed on test images, seed 0"
+    assert [path.name for path in folder.pictures(1, 0)] == ["detections-1.png"]
