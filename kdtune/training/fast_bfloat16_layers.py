@@ -11,6 +11,9 @@ A layer is replaced by changing its class, so the weights, their names and the s
   of the output.
 - ReLU6 is slower in place than out of place.
 - The gradient of a global average has the channels first in memory, which slows down all layers before it.
+
+The functions with a gradient of their own are left out of passes without gradients. So such a pass can be derived in
+forward mode, for which torch would require a further method of them, and then would not compile them.
 """
 
 from itertools import pairwise
@@ -66,7 +69,10 @@ class _Convolution(nn.Conv2d):
         """Return the same as ``Conv2d``, apart from a bias that the batch normalisation cancels."""
         if self.bias is None or not any(norm.training for norm in self.following):
             return self._convolved(features, self.bias)
-        without: torch.Tensor = _WithoutGradient.apply(self._convolved(features, None), self.bias)
+        convolved = self._convolved(features, None)
+        if not torch.is_grad_enabled():
+            return convolved
+        without: torch.Tensor = _WithoutGradient.apply(convolved, self.bias)
         return without
 
     def _convolved(self, features: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -74,7 +80,7 @@ class _Convolution(nn.Conv2d):
         if self._is_product:
             of_pixels = features.permute(0, 2, 3, 1)
             return F.linear(of_pixels, weight.flatten(1), bias).permute(0, 3, 1, 2)
-        if self._is_strided_depthwise and self.training:
+        if self._is_strided_depthwise and self.training and torch.is_grad_enabled():
             is_cast = torch.is_autocast_enabled("cpu")
             dtype = torch.get_autocast_dtype("cpu") if is_cast else features.dtype
             kept: torch.Tensor = _StridedDepthwise.apply(
@@ -114,7 +120,7 @@ class _AveragePool(nn.AdaptiveAvgPool2d):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the same as ``AdaptiveAvgPool2d``."""
-        return super().forward(_ChannelsLastGradient.apply(features))
+        return super().forward(_ChannelsLastGradient.apply(features) if torch.is_grad_enabled() else features)
 
 
 class _ChannelsLastGradient(torch.autograd.Function):
@@ -127,10 +133,6 @@ class _ChannelsLastGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return gradient.contiguous(memory_format=torch.channels_last)
-
-    @staticmethod
-    def jvp(ctx: Any, features: torch.Tensor) -> torch.Tensor:
-        return features.view_as(features)
 
 
 class _WithoutGradient(torch.autograd.Function):
@@ -146,10 +148,6 @@ class _WithoutGradient(torch.autograd.Function):
         (bias,) = ctx.saved_tensors
         return gradient, torch.zeros_like(bias)
 
-    @staticmethod
-    def jvp(ctx: Any, features: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return features.view_as(features)
-
 
 class _StridedDepthwise(torch.autograd.Function):
     """A depthwise convolution with a stride, without bias."""
@@ -159,7 +157,6 @@ class _StridedDepthwise(torch.autograd.Function):
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, stride: tuple[int, int], padding: tuple[int, int]
     ) -> torch.Tensor:
         ctx.save_for_backward(features, weight)
-        ctx.save_for_forward(features, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(features, weight, None, stride, padding, groups=len(weight))
 
@@ -174,14 +171,6 @@ class _StridedDepthwise(torch.autograd.Function):
             apart = _set_apart(gradient, features, weight, ctx.stride, ctx.padding)
             of_features = _gradient(0, apart, features, weight, (1, 1), ctx.padding)
         return of_features, of_weight, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, of_features: torch.Tensor, of_weight: torch.Tensor, *settings: None) -> torch.Tensor:
-        features, weight = ctx.saved_tensors
-        groups = len(weight)
-        through_features = F.conv2d(of_features, weight, None, ctx.stride, ctx.padding, groups=groups)
-        through_weight = F.conv2d(features, of_weight, None, ctx.stride, ctx.padding, groups=groups)
-        return through_features + through_weight
 
 
 def _gradient(
