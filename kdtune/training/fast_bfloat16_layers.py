@@ -11,6 +11,9 @@ A layer is replaced by changing its class, so the weights, their names and the s
   of the output.
 - ReLU6 is slower in place than out of place.
 - The gradient of a global average has the channels first in memory, which slows down all layers before it.
+
+The functions with a gradient of their own are left out of passes without gradients. So such a pass can be derived in
+forward mode, for which torch would require a further method of them, and then would not compile them.
 """
 
 from itertools import pairwise
@@ -66,17 +69,23 @@ class _Convolution(nn.Conv2d):
         """Return the same as ``Conv2d``, apart from a bias that the batch normalisation cancels."""
         if self.bias is None or not any(norm.training for norm in self.following):
             return self._convolved(features, self.bias)
-        return _applied(_WithoutGradient, self._convolved(features, None), self.bias)
+        convolved = self._convolved(features, None)
+        if not torch.is_grad_enabled():
+            return convolved
+        without: torch.Tensor = _WithoutGradient.apply(convolved, self.bias)
+        return without
 
     def _convolved(self, features: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         weight = self.weight
         if self._is_product:
             of_pixels = features.permute(0, 2, 3, 1)
             return F.linear(of_pixels, weight.flatten(1), bias).permute(0, 3, 1, 2)
-        if self._is_strided_depthwise and self.training:
+        if self._is_strided_depthwise and self.training and torch.is_grad_enabled():
             is_cast = torch.is_autocast_enabled("cpu")
             dtype = torch.get_autocast_dtype("cpu") if is_cast else features.dtype
-            kept = _applied(_StridedDepthwise, features.to(dtype), weight.to(dtype), self.stride, self.padding)
+            kept: torch.Tensor = _StridedDepthwise.apply(
+                features.to(dtype), weight.to(dtype), self.stride, self.padding
+            )
             return kept if bias is None else kept + bias.to(dtype).view(-1, 1, 1)
         return self._conv_forward(features, weight, bias)
 
@@ -111,7 +120,7 @@ class _AveragePool(nn.AdaptiveAvgPool2d):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the same as ``AdaptiveAvgPool2d``."""
-        return super().forward(_applied(_ChannelsLastGradient, features))
+        return super().forward(_ChannelsLastGradient.apply(features) if torch.is_grad_enabled() else features)
 
 
 class _ChannelsLastGradient(torch.autograd.Function):
@@ -162,58 +171,6 @@ class _StridedDepthwise(torch.autograd.Function):
             apart = _set_apart(gradient, features, weight, ctx.stride, ctx.padding)
             of_features = _gradient(0, apart, features, weight, (1, 1), ctx.padding)
         return of_features, of_weight, None, None
-
-
-class _ChannelsLastGradientInForwardMode(_ChannelsLastGradient):
-    """The same, with a derivative in forward mode."""
-
-    @staticmethod
-    def jvp(ctx: Any, features: torch.Tensor) -> torch.Tensor:
-        return features.view_as(features)
-
-
-class _WithoutGradientInForwardMode(_WithoutGradient):
-    """The same, with a derivative in forward mode."""
-
-    @staticmethod
-    def jvp(ctx: Any, features: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return features.view_as(features)
-
-
-class _StridedDepthwiseInForwardMode(_StridedDepthwise):
-    """The same, with a derivative in forward mode."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, features: torch.Tensor, weight: torch.Tensor, stride: tuple[int, int], padding: tuple[int, int]
-    ) -> torch.Tensor:
-        ctx.save_for_forward(features, weight)
-        return _StridedDepthwise.forward(ctx, features, weight, stride, padding)
-
-    @staticmethod
-    def jvp(ctx: Any, of_features: torch.Tensor, of_weight: torch.Tensor, *settings: None) -> torch.Tensor:
-        features, weight = ctx.saved_tensors
-        groups = len(weight)
-        through_features = F.conv2d(of_features, weight, None, ctx.stride, ctx.padding, groups=groups)
-        through_weight = F.conv2d(features, of_weight, None, ctx.stride, ctx.padding, groups=groups)
-        return through_features + through_weight
-
-
-_IN_FORWARD_MODE = {
-    _ChannelsLastGradient: _ChannelsLastGradientInForwardMode,
-    _WithoutGradient: _WithoutGradientInForwardMode,
-    _StridedDepthwise: _StridedDepthwiseInForwardMode,
-}
-
-
-def _applied(function: Any, *arguments: Any) -> torch.Tensor:
-    """Apply a function, with its derivative in forward mode unless the network is compiled.
-
-    Meta-gradients need that derivative, and never use compiled networks; torch.compile refuses functions that have one.
-    """
-    kind: Any = function if torch.compiler.is_compiling() else _IN_FORWARD_MODE[function]
-    applied: torch.Tensor = kind.apply(*arguments)
-    return applied
 
 
 def _gradient(
