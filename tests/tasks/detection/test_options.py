@@ -40,7 +40,12 @@ def test_an_option_is_set_on_the_command_line():
         (task(protocol="paper"), 'alpha: is 0.95, but protocol = "paper" .* write alpha = 0.5'),
         (task(protocol="mine"), "task.protocol: .*'paper'"),
         (
-            {"task": {"ref": "classification", "hint_weight": 1}, "dataset": "digits"},
+            {
+                "task": {"ref": "classification", "hint_weight": 1},
+                "dataset": "digits",
+                "teacher": "convnet_32",
+                "student": "convnet_2_4_4",
+            },
             "task.hint_weight: unknown key; no key is known here",
         ),
     ],
