@@ -1,6 +1,7 @@
 """Passes two images through a network and names what a training could not use of its output."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,14 +13,18 @@ from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 
 #: Images of the batch: the fewest with which every batch normalisation can be trained.
-_IMAGES = 2
+BATCH = 2
 
 #: Image sizes at which a network is tried that fails at the size of the data set.
 _SIZES = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
 
 
 def check_network(
-    component: Component, info: DataInfo, build: Callable[[], torch.nn.Module] | None = None, outputs: int | None = None
+    component: Component,
+    info: DataInfo,
+    build: Callable[[], torch.nn.Module] | None = None,
+    outputs: int | None = None,
+    problem_of: Callable[[Any], str | None] | None = None,
 ) -> torch.nn.Module:
     """Build a network and pass a batch of random images through it, in training mode and in evaluation mode.
 
@@ -30,6 +35,7 @@ def check_network(
         info: The data set.
         build: Builds the network for a task other than classification.
         outputs: Number of outputs for an image under that task; None for one logit for each class.
+        problem_of: Returns what is wrong with the output for a batch under that task, in place of ``outputs``.
 
     Returns:
         The network on the CPU, untrained and in evaluation mode.
@@ -37,11 +43,13 @@ def check_network(
     Raises:
         UsageError: The network cannot be built, fails, or its output is no logits of shape (batch, num_classes).
     """
+    if problem_of is None:
+        problem_of = partial(_output_problem, classes=outputs or info.classes, is_logits=outputs is None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build() if build else build_network(component, info.shape[0], info.classes)
         _check_placement(component, network)
-        images = torch.randn(_IMAGES, *info.shape)
+        images = torch.randn(BATCH, *info.shape)
         for mode in ("training", "evaluation"):
             network.train(mode == "training")
             try:
@@ -49,7 +57,7 @@ def check_network(
             except (Exception, SystemExit) as error:
                 reason = f"fails for images of {_by(info.shape)} in {mode} mode: {cause_of(error)}"
                 raise UsageError(f"model {component}: {reason}{_remedy(component, info, mode)}") from error
-            if problem := _output_problem(output, outputs or info.classes, is_logits=outputs is None):
+            if problem := problem_of(output):
                 raise UsageError(f"model {component}: in {mode} mode {problem}")
             if mode == "training" and not output.requires_grad:
                 raise UsageError(
@@ -76,13 +84,13 @@ def _check_placement(component: Component, network: torch.nn.Module) -> None:
 
 def _output_problem(output: Any, classes: int, *, is_logits: bool = True) -> str | None:
     """Return what is wrong with the output for a batch; None if nothing is."""
-    wanted = f"expected are logits of shape ({_IMAGES}, {classes}) for {_IMAGES} images and {classes} classes"
+    wanted = f"expected are logits of shape ({BATCH}, {classes}) for {BATCH} images and {classes} classes"
     if not is_logits:
-        wanted = f"expected are {classes} outputs for each image, of shape ({_IMAGES}, {classes})"
+        wanted = f"expected are {classes} outputs for each image, of shape ({BATCH}, {classes})"
     if not isinstance(output, torch.Tensor):
         return f"its output is {_described(output)}; {wanted}: return {'the logits' if is_logits else 'them'} alone"
     shape = tuple(output.shape)
-    if shape != (_IMAGES, classes):
+    if shape != (BATCH, classes):
         return f"its output has the shape {shape}; {wanted}{_likely_cause(shape, classes) if is_logits else ''}"
     if not output.is_floating_point():
         return f"its output is of the type {output.dtype}; {wanted}, not the predicted class"
@@ -92,7 +100,7 @@ def _output_problem(output: Any, classes: int, *, is_logits: bool = True) -> str
         return None
     rows = output.detach().double()
     for name, values in (("probabilities", rows), ("logarithms of probabilities", rows.exp())):
-        if bool((values >= 0).all()) and torch.allclose(values.sum(1), torch.ones(_IMAGES).double(), atol=1e-4):
+        if bool((values >= 0).all()) and torch.allclose(values.sum(1), torch.ones(BATCH).double(), atol=1e-4):
             layer = "softmax" if name == "probabilities" else "log_softmax"
             return f"its output is {name}, which sum to 1; {wanted}: remove the {layer} at its end"
     return None
@@ -101,7 +109,7 @@ def _output_problem(output: Any, classes: int, *, is_logits: bool = True) -> str
 def _likely_cause(shape: tuple[int, ...], classes: int) -> str:
     if len(shape) > 2:
         return ": these look like features; end with pooling, flatten(1) and a linear layer"
-    if len(shape) == 2 and shape[0] == _IMAGES:
+    if len(shape) == 2 and shape[0] == BATCH:
         return f": its last layer has to have num_classes={classes} outputs"
     return ": the first dimension has to be the batch"
 
@@ -125,7 +133,7 @@ def _remedy(component: Component, info: DataInfo, mode: str) -> str:
     def runs(pixels: int) -> bool:
         try:
             with torch.device("meta"):
-                network(torch.zeros(_IMAGES, channels, pixels, pixels))
+                network(torch.zeros(BATCH, channels, pixels, pixels))
         except (Exception, SystemExit):  # whatever a network raises for a size that it does not accept
             return False
         return True

@@ -55,6 +55,25 @@ class Options(FrozenModel):
         return False
 
 
+class InversionOptions(Options):
+    """Options of methods that invert the teacher.
+
+    Attributes:
+        bn: Weight of the distance of statistics.
+        class_weight: Weight of the cross-entropy with the drawn classes.
+        adv: Weight of the student's disagreement; with more than 0, each trial makes images of its own.
+    """
+
+    bn: Weight
+    class_weight: Weight = 1.0
+    adv: Weight = 0.0
+
+    @property
+    def needs_student(self) -> bool:
+        """Whether the student's disagreement has a weight."""
+        return self.adv > 0
+
+
 class Synthesizer(ABC):
     """Makes images in batches. A batch depends on teacher, options and its number alone.
 

@@ -39,15 +39,13 @@ if TYPE_CHECKING:
     from kdtune.synthesis.inverted_network import InvertedNetwork, Response
 
 
-class Options(base.Options):
+class Options(base.InversionOptions):
     """Options of CMI.
 
     Attributes:
         iterations: Steps of Adam for each batch.
         learning_rate: Learning rate of Adam, of the head's too.
         bn: Weight of the distance of the statistics.
-        class_weight: Weight of the cross-entropy with the drawn classes.
-        adv: Weight of the student's disagreement; with more than 0, each trial makes images of its own.
         contrast: Weight of the contrastive loss.
         contrast_temperature: Temperature of the similarities.
         memory: Number of earlier images that are remembered.
@@ -63,8 +61,6 @@ class Options(base.Options):
     iterations: base.Iterations = 200
     learning_rate: float = Field(default=1e-3, gt=0.0, le=100.0)
     bn: base.Weight = 1.0
-    class_weight: base.Weight = 1.0
-    adv: base.Weight = 0.0
     contrast: base.Weight = 0.8
     contrast_temperature: float = Field(default=0.1, gt=0.0, le=100.0)
     memory: int = Field(default=40_960, ge=0, strict=True)
@@ -75,11 +71,6 @@ class Options(base.Options):
     shift: int = Field(default=4, ge=0, le=1024, strict=True)
     least_area: float = Field(default=0.25, gt=0.0, le=1.0)
     flip: bool = True
-
-    @property
-    def needs_student(self) -> bool:
-        """Whether the student's disagreement has a weight."""
-        return self.adv > 0
 
 
 class Cmi(base.Synthesizer):

@@ -30,17 +30,15 @@ if TYPE_CHECKING:
     from kdtune.synthesis.inverted_network import InvertedNetwork
 
 
-class Options(base.Options):
+class Options(base.InversionOptions):
     """Options of DeepInversion.
 
     Attributes:
         iterations: Steps of Adam for each batch.
         learning_rate: Learning rate of Adam, in normalised pixels.
         bn: Weight of the distance of the statistics.
-        class_weight: Weight of the cross-entropy with the drawn classes.
         tv: Weight of the total variation.
         tv_norm: 1 for mean absolute differences, 2 for Euclidean norms.
-        adv: Weight of the student's disagreement; with more than 0, each trial makes images of its own.
         adaptive: Whether the last term is bounded.
         roll: Greatest number of pixels by which a batch is rolled.
         flip: Whether batches are flipped left to right; not for digits and letters.
@@ -49,18 +47,11 @@ class Options(base.Options):
     iterations: base.Iterations = 1000
     learning_rate: float = Field(default=0.1, gt=0.0, le=100.0)
     bn: base.Weight = 10.0
-    class_weight: base.Weight = 1.0
     tv: base.Weight = 0.001
     tv_norm: Literal[1, 2] = 1
-    adv: base.Weight = 0.0
     adaptive: bool = False
     roll: int = Field(default=4, ge=0, le=1024, strict=True)
     flip: bool = True
-
-    @property
-    def needs_student(self) -> bool:
-        """Whether the student's disagreement has a weight."""
-        return self.adv > 0
 
 
 class DeepInversion(base.Synthesizer):

@@ -181,6 +181,25 @@ def _text(text: str) -> str:
     return escape(printable(text))
 
 
+def draw_band(axes: "Axes", style: Series, x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> None:
+    """Draw the area between two curves."""
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.12, linewidth=0)
+
+
+def draw_curve(axes: "Axes", style: Series, x: Sequence[float], y: Sequence[float]) -> None:
+    """Draw a curve with about six marks."""
+    axes.plot(
+        x,
+        y,
+        color=style.colour,
+        linestyle=style.dashes,
+        marker=style.mark,
+        markevery=max(1, len(x) // 6),
+        markersize=5,
+        linewidth=1.6,
+    )
+
+
 def plain_log_axis(axes: "Axes", values: Sequence[float]) -> None:
     """Give the x axis a logarithmic scale with plain numbers at 1, 2 and 5, or at 1 only over several decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

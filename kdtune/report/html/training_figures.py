@@ -12,6 +12,8 @@ from kdtune.report.html.drawing import (
     ReportFigure,
     Series,
     canvas,
+    draw_band,
+    draw_curve,
     finished,
     thinned,
     whole_numbers,
@@ -109,24 +111,9 @@ def learning_curves(study: ReportedStudy, series: Mapping[str, Series]) -> Repor
         for name, curve in curves.items():
             style, epochs = series[name], thinned(sorted(curve), 200)
             if len(curves) <= _MOST_BANDS and any(len(values) > 1 for values in curve.values()):
-                axes.fill_between(
-                    epochs,
-                    [100 * min(curve[epoch]) for epoch in epochs],
-                    [100 * max(curve[epoch]) for epoch in epochs],
-                    color=style.colour,
-                    alpha=0.12,
-                    linewidth=0,
-                )
-            axes.plot(
-                epochs,
-                [100 * statistics.median(curve[epoch]) for epoch in epochs],
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.mark,
-                markevery=max(1, len(epochs) // 6),
-                markersize=5,
-                linewidth=1.6,
-            )
+                low, high = ([100 * end(curve[epoch]) for epoch in epochs] for end in (min, max))
+                draw_band(axes, style, epochs, low, high)
+            draw_curve(axes, style, epochs, [100 * statistics.median(curve[epoch]) for epoch in epochs])
         whole_numbers(axes)
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"validation {study.metric.title} (%)")
@@ -169,24 +156,9 @@ def path_of_tau(study: ReportedStudy, series: Mapping[str, Series]) -> ReportFig
             style, path = series[name], thinned(path, 200)
             spread = [one for one in path if one.tau_p05 is not None and one.tau_p95 is not None]
             if spread:
-                axes.fill_between(
-                    [one.epoch for one in spread],
-                    [one.tau_p05 or 0.0 for one in spread],
-                    [one.tau_p95 or 0.0 for one in spread],
-                    color=style.colour,
-                    alpha=0.12,
-                    linewidth=0,
-                )
-            axes.plot(
-                [one.epoch for one in path],
-                [one.tau or 0.0 for one in path],
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.mark,
-                markevery=max(1, len(path) // 6),
-                markersize=5,
-                linewidth=1.6,
-            )
+                low, high = ([one.tau_p05 or 0.0 for one in spread], [one.tau_p95 or 0.0 for one in spread])
+                draw_band(axes, style, [one.epoch for one in spread], low, high)
+            draw_curve(axes, style, [one.epoch for one in path], [one.tau or 0.0 for one in path])
         whole_numbers(axes)
         axes.set_xlabel("epoch")
         axes.set_ylabel("temperature tau")

@@ -33,6 +33,7 @@ from kdtune.tasks.classification.metrics import (
     macro_f1,
 )
 from kdtune.tasks.loading import objective_of
+from kdtune.tasks.missing_classes import missing_classes
 from kdtune.tasks.task import Evaluation, LabelLoss, Metrics
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import outputs_of
@@ -87,14 +88,11 @@ class Classification:
     def remarks(self, arrays: Arrays, splits: Splits) -> list[str]:
         """Name classes of the data set that are missing from the training or the validation part."""
         known = np.union1d(arrays.train_labels, arrays.test_labels)
-        remarks = []
-        for name, part, consequence in (
-            ("training", splits.train, "no network learns them"),
-            ("validation", splits.validation, "they do not influence the choice between trials"),
-        ):
-            if missing := len(np.setdiff1d(known, part.labels.cpu().numpy())):
-                remarks.append(f"{missing} of {len(known)} classes have no {name} image: {consequence}")
-        return remarks
+
+        def found(part: ImageSet) -> int:
+            return len(np.intersect1d(known, part.labels.cpu().numpy()))
+
+        return missing_classes(splits, len(known), found, "image")
 
     def network(self, component: Component, image_shape: Sequence[int]) -> torch.nn.Module:
         """See :func:`kdtune.models.building.build_network`."""

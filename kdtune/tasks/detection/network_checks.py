@@ -9,11 +9,9 @@ import torch
 from kdtune.catalog.catalog import cause_of
 from kdtune.errors import UsageError
 from kdtune.models.building import build_network, build_without_values
+from kdtune.models.output_check import BATCH, check_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
-
-#: Images of the batch: the fewest with which every batch normalisation can be trained.
-_IMAGES = 2
 
 #: Differences of coordinates in pixels that are rounding.
 _ROUNDING = 1e-3
@@ -102,33 +100,19 @@ def check_detector(component: Component, info: DataInfo) -> torch.nn.Module:
         UsageError: The network cannot be built, fails, or its output does not fit its anchors.
     """
     anchors = len(anchors_of(component, info.shape, info.classes))
-    wanted = (_IMAGES, anchors * (info.classes + 5))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build_network(component, info.shape[0], info.classes)
-        images = torch.randn(_IMAGES, *info.shape)
-        for mode in ("training", "evaluation"):
-            network.train(mode == "training")
-            try:
-                output = network(images)
-            except Exception as error:
-                size = " x ".join(map(str, info.shape))
-                raise UsageError(
-                    f"model {component}: fails for images of {size} in {mode} mode: {cause_of(error)}"
-                ) from error
-            if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
-                raise UsageError(
-                    f"model {component}: in {mode} mode its output is {_described(output)}; expected is {wanted} for "
-                    f"{_IMAGES} images, {anchors:,} anchors and {info.classes} classes: {_CONTRACT}"
-                )
-            if not bool(output.isfinite().all()):
-                raise UsageError(f"model {component}: its output for random images is not finite (NaN or infinity)")
-            if mode == "training" and not output.requires_grad:
-                raise UsageError(
-                    f"model {component}: its output has no gradient, so that it cannot be trained; remove detach(), "
-                    "torch.no_grad() and the like from its forward()"
-                )
-    return network
+    wanted = (BATCH, anchors * (info.classes + 5))
+
+    def problem_of(output: Any) -> str | None:
+        if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
+            return (
+                f"its output is {_described(output)}; expected is {wanted} for {BATCH} images, {anchors:,} anchors and "
+                f"{info.classes} classes: {_CONTRACT}"
+            )
+        if not bool(output.isfinite().all()):
+            return "its output for random images is not finite (NaN or infinity), with untrained weights"
+        return None
+
+    return check_network(component, info, problem_of=problem_of)
 
 
 def _box(anchor: torch.Tensor) -> str:

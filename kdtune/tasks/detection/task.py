@@ -29,6 +29,7 @@ from kdtune.tasks.detection.pictures import detections_png
 from kdtune.tasks.detection.predictions import BOX, SCORE, detections
 from kdtune.tasks.detection.setting_checks import setting_faults
 from kdtune.tasks.loading import objective_of
+from kdtune.tasks.missing_classes import missing_classes
 from kdtune.tasks.task import Evaluation, LabelLoss, Metrics
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import outputs_of
@@ -103,16 +104,12 @@ class Detection:
         return splits
 
     def remarks(self, arrays: Arrays, splits: Splits) -> list[str]:
-        """Name classes without objects in a part, and objects that no anchor overlaps enough."""
-        remarks = []
-        for name, part, consequence in (
-            ("training", splits.train, "no network learns them"),
-            ("validation", splits.validation, "they do not influence the choice between trials"),
-        ):
-            found = set(part.labels[..., matching.CLASS].unique().int().tolist())
-            if missing := len({*range(self.classes)} - found):
-                remarks.append(f"{missing} of {self.classes} classes have no {name} object: {consequence}")
-        return remarks
+        """Name classes without objects in the training or the validation part."""
+
+        def found(part: ImageSet) -> int:
+            return len({*range(self.classes)}.intersection(part.labels[..., matching.CLASS].unique().int().tolist()))
+
+        return missing_classes(splits, self.classes, found, "object")
 
     def network(self, component: Component, image_shape: Sequence[int]) -> torch.nn.Module:
         """See :func:`kdtune.models.building.build_network`."""
