@@ -14,7 +14,7 @@ _WHY = "and synthetic images have no labels"
 def label_fault(recipe: Recipe) -> Fault | None:
     """Return why a training needs labels, with the key that decides it; None if it needs none.
 
-    A loss of others is judged by its ``alpha``: how it uses the labels that it is given is not known.
+    A loss that is not built in is judged by its ``alpha``, since it is not known how it uses labels.
     """
     parts = [(phase.method, phase.temperature, phase.needs_teacher) for phase in recipe.phases]
     for method, temperature, needs_teacher in parts or [(recipe.method, recipe.temperature, recipe.needs_teacher)]:
