@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +13,10 @@ from kdtune.report.html.energy_figures import charge_by_part
 from kdtune.report.html.page import report_page
 from kdtune.report.html.study_tables import trials_table
 from kdtune.report.reported_study import read_study
+from kdtune.results.cost_document import SharedEnergy
 from kdtune.results.folder import StudyFolder
+from kdtune.results.shared_document import KINDS
+from kdtune.storage.records import as_record
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER
 from tests.studies import here
@@ -111,6 +115,17 @@ def test_parts_of_the_energy_sum_to_the_charge(results):
             cost = one.result.cost
             parts = charge_by_part(one.result)
             assert cost.carbon.kwh(sum(parts.values())) == pytest.approx(cost.charged_kwh, rel=1e-12)
+
+
+def test_every_kind_of_shared_input_is_a_part_of_the_charge(results):
+    assert {one.name for one in fields(SharedEnergy)} == set(KINDS)
+    result = reported(results / "flat-points").strategies[0].result
+    known = as_record(result.cost.shared_uj)
+    added = {kind: 1_000_000 * (1 + number) for number, kind in enumerate(KINDS)}
+    shared = SharedEnergy(**{kind: (known[kind] or 0) + uj for kind, uj in added.items()})
+    charged_uj = sum(charge_by_part(result).values()) + sum(added.values())
+    parts = charge_by_part(replace(result, cost=replace(result.cost, shared_uj=shared)))
+    assert set(KINDS) <= set(parts) and sum(parts.values()) == charged_uj
 
 
 def test_energy_over_time_ends_at_what_the_ledgers_charge(results):
