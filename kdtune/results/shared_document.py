@@ -194,6 +194,11 @@ def _mean_teacher(teachers: Sequence[Teacher]) -> Teacher:
         key=",".join(teacher.key for teacher in teachers),
         val_accuracy=mean(teacher.val_accuracy for teacher in teachers),
         val_loss=mean(teacher.val_loss for teacher in teachers),
+        chance_accuracy=mean(teacher.chance_accuracy for teacher in teachers),
+        reordered_accuracy=mean(teacher.reordered_accuracy for teacher in teachers),
+        val_objective=mean(teacher.val_objective for teacher in teachers),
+        chance_objective=mean(teacher.chance_objective for teacher in teachers),
+        **dict.fromkeys(("weights_sha256", "mean", "std")),  # facts about one teacher only
         test={name: mean(teacher.test.get(name) for teacher in teachers) for name in teachers[0].test},
         gflops_millions=mean(teacher.gflops_millions for teacher in teachers),
         energy=None if charged_uj is None else TeacherEnergy(round(charged_uj), flags=dict(flags)),
