@@ -78,7 +78,9 @@ def _body(study: ReportedStudy, one: ReportedStrategy) -> str:
     mean = result.mean_and_std(study.metric, "test")[0]
     std = sample_std(list(one.figures.test.values()))
     kwh, grams = cost.of_one_model(cost.charged_kwh), cost.of_one_model(cost.charged_co2_g)
-    teacher = "not known" if cost.teacher_kwh is None else energy(cost.teacher_kwh)
+    teacher = "not known" if cost.teacher_kwh is None else energy(cost.teacher_kwh / (cost.teachers or 1))
+    if cost.teachers:
+        teacher += f" on average for each of {cost.teachers} teachers"
     chosen = ", ".join(dict.fromkeys(describe_point(repeat.chosen) for repeat in result.repeats))
     facts = [
         f"Student: {ran.student}. Teacher: {ran.teacher}. Data: {ran.dataset}. Loss: {ran.loss}. Tau: {chosen}.",

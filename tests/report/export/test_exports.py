@@ -4,11 +4,13 @@ import csv
 import re
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 
 from kdtune.report.export.exports import FORMATS, export
 from kdtune.report.export.latex import for_latex
+from kdtune.report.export.model_card import model_card
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
@@ -35,6 +37,14 @@ def test_the_model_card_has_the_emissions_of_the_ledger(study, tmp_path):
     [result] = card.data.eval_results
     assert (result.metric_type, result.metric_value) == ("accuracy", one.result.summary.test_accuracy_mean)
     assert card.data.pipeline_tag == "image-classification" and "## How it compares" in card.text
+
+
+def test_the_model_card_has_the_energy_of_one_teacher(study):
+    first, *others = study.strategies
+    several = replace(first.result, cost=replace(first.result.cost, teacher_kwh=6e-3, teachers=3))
+    changed = replace(study, strategies=(replace(first, result=several), *others))
+    changed = replace(changed, recommendation=replace(study.recommendation, use=first.name))
+    assert "is not included: 2 Wh on average for each of 3 teachers" in model_card(changed)
 
 
 def test_there_is_no_card_without_a_model_and_no_emissions_without_energy(tmp_path):
