@@ -198,7 +198,10 @@ def _mean_teacher(teachers: Sequence[Teacher]) -> Teacher:
         reordered_accuracy=mean(teacher.reordered_accuracy for teacher in teachers),
         val_objective=mean(teacher.val_objective for teacher in teachers),
         chance_objective=mean(teacher.chance_objective for teacher in teachers),
-        **dict.fromkeys(("weights_sha256", "mean", "std")),  # facts about one teacher only
+        # Facts about one teacher only:
+        weights_sha256=None,
+        mean=None,
+        std=None,
         test={name: mean(teacher.test.get(name) for teacher in teachers) for name in teachers[0].test},
         gflops_millions=mean(teacher.gflops_millions for teacher in teachers),
         energy=None if charged_uj is None else TeacherEnergy(round(charged_uj), flags=dict(flags)),

@@ -96,6 +96,27 @@ def test_tensorboard_has_a_run_for_each_trial_with_its_epochs(study, tmp_path):
     assert tags.count("epoch/val_accuracy") >= 2 and "end/energy_j" in tags
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "mlflow"])
+def test_a_second_export_replaces_the_first_and_nothing_else(study, tmp_path, name):
+    def files():
+        return {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
+
+    export(study, name, tmp_path)
+    first = files()
+    run = next((file.parent for file in first if "tfevents" in file.name), None)
+    others = [tmp_path / "events.out.tfevents.1.mine", tmp_path / "other" / "events.out.tfevents.1.mine"]
+    others += [tmp_path / run / "notes.txt"] if run else []
+    # An earlier export at another time has other names of files.
+    for file in list(first):
+        if "tfevents" in file.name:
+            (tmp_path / file).rename(tmp_path / file.with_name("events.out.tfevents.1.host"))
+    for file in others:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    export(study, name, tmp_path)
+    assert len(files()) == len(first) + len(others) and all(file.read_text() == "mine" for file in others)
+
+
 def _records(data):
     """Yield the records of an event file: length, checksum, bytes, checksum."""
     place = 0
@@ -109,10 +130,12 @@ def test_mlflow_has_a_run_for_each_trial(study, tmp_path):
     pytest.importorskip("mlflow", reason="MLflow is not installed here")
     from mlflow.tracking import MlflowClient
 
-    [database] = export(study, "mlflow", tmp_path)
+    export(study, "mlflow", tmp_path)
+    [database] = export(study, "mlflow", tmp_path)  # replaces the runs of the first
     client = MlflowClient(tracking_uri=f"sqlite:///{database}")
     experiment = client.get_experiment_by_name("flat-points").experiment_id
     runs = client.search_runs([experiment])
+    assert len(runs) == len({run.info.run_name for run in runs})
     assert {run.info.run_name.rpartition("-")[2] for run in runs} == {
         trial.id for one in study.strategies for trial in one.trials
     }
