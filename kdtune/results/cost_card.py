@@ -47,9 +47,8 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInpu
     """Return the content of ``cost.json``: what a strategy's models cost, on which hardware, and by which method.
 
     Energy is in kWh and includes the PUE. ``one_model`` is the mean over models, and ``in_all`` is the whole charge.
-    Both include the energy of repeats that produced no model, which is divided evenly between the models. The keys
-    ``objective`` and ``test_objective`` are present if another metric than the accuracy decided the study. If repeats
-    have teachers of their own, ``teacher`` has the sums over them, and ``teachers`` is a list with each of them.
+    Both include the energy of repeats that produced no model, divided evenly between the models. ``objective`` and
+    ``test_objective`` are present if another metric than the accuracy decided the study; see :func:`_teachers` too.
     """
     cost, kwh = result.cost, _kwh_of(result.cost.carbon)
     return {
