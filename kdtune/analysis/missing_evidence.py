@@ -10,7 +10,7 @@ from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.paired_tests import ALPHA, MOST_REPEATS, fewest_for_exact_test
 from kdtune.analysis.restart_controls import control_options, restarts_training
 from kdtune.analysis.strategy_figures import StrategyFigures
-from kdtune.analysis.study_commands import command_for
+from kdtune.analysis.study_commands import beside, command_for
 from kdtune.catalog.builtin import STRATEGIES
 from kdtune.specs.study import Study
 
@@ -123,8 +123,7 @@ def _repeats(
     certain = (
         "would settle it if mean and deviation stayed the same" if settling >= needed else "are the fewest that can"
     )
-    place = found.folders[0].path.parent.parent
-    out = place.with_name(f"{place.name}-{needed}-repeats")
+    out = beside(found.folders[0].study, f"{needed}-repeats")
     yield MissingEvidence(
         f"repeats: {reason}; {needed} {certain}",
         command_for(found.folders[0], labels, "--repeats", str(needed), out=out),

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdtune.results.folder import StrategyFolder
+from kdtune.results.folder import StrategyFolder, StudyFolder
 
 #: Cores per trial unless the user gives another number.
 _USUAL_CPUS = 1.0
@@ -25,6 +25,14 @@ def command_for(frozen: StrategyFolder, labels: Sequence[str], *options: str, ou
     words = ["kdtune", "study", str(frozen.study_toml)]
     words += [word for label in labels for word in ("-s", label)]
     return shlex.join([*words, *options, "--out", str(out or folder.path.parent), *_conditions(frozen)])
+
+
+def beside(folder: StudyFolder, suffix: str) -> Path:
+    """Return a results folder beside the one that holds a study, named after it, for a command that keeps the study."""
+    place = folder.path.parent
+    if place.name in ("", ".."):
+        place = place.resolve()
+    return place.parent / f"{place.name or 'results'}-{suffix}"
 
 
 def _conditions(frozen: StrategyFolder) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.analysis.strategy_figures import common_metric
 from kdtune.catalog.metric import ACCURACY
-from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
+from kdtune.report.number_formats import NOTHING, describe_choice, percent, ratio
 from kdtune.report.row_names import network_name
 from kdtune.report.units import Unit, co2_unit, energy_unit, flops_unit
 from kdtune.results.shared_document import Teacher
@@ -84,9 +84,9 @@ def has_green_index(results: Sequence[StrategyResult]) -> bool:
 
 def chosen_points(result: StrategyResult) -> str:
     """Return the points that the repeats chose, or the one point if all agree."""
-    chosen = [describe_point(repeat.chosen) for repeat in result.repeats]
+    chosen = [describe_choice(repeat.chosen) for repeat in result.repeats]
     # Strategies of one training choose the same in every repeat, also before all of them have ended.
-    different = {describe_point(repeat.chosen) for repeat in result.repeats if repeat.chosen} or {*chosen}
+    different = {describe_choice(repeat.chosen) for repeat in result.repeats if repeat.chosen} or {*chosen}
     return different.pop() if len(different) == 1 else ", ".join(chosen)
 
 

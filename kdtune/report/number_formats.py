@@ -73,6 +73,11 @@ def describe_point(point: Point | None) -> str:
     return " ".join([*(shown or [NOTHING]), *others])
 
 
+def describe_choice(point: Point | None) -> str:
+    """Format the point that a repeat chose, without the number of its restart, which no one can choose."""
+    return describe_point(point and {key: value for key, value in point.items() if key != "restart"})
+
+
 def _name_of(temperature: str) -> str:
     """Return what a temperature policy is called in tables."""
     return str(TEMPERATURES.facts_of(temperature).get("shown_as", Component(name=temperature).short_name))

@@ -4,7 +4,7 @@ from collections import Counter
 
 from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.recommendation import ComparedStrategy, Recommendation
-from kdtune.report.number_formats import describe_point, significant
+from kdtune.report.number_formats import describe_choice, significant
 from kdtune.report.statistics_table import in_words, points, sources_in_words
 
 _AT_CHANCE = (
@@ -84,7 +84,7 @@ def _verdict(one: BaselineComparison, margin: float) -> str:
 
 def _named(one: ComparedStrategy) -> str:
     """Return the label of a strategy with the points that its repeats chose."""
-    count = Counter(map(describe_point, one.chosen))
+    count = Counter(map(describe_choice, one.chosen))
     if not count or set(count) == {"-"}:
         return one.strategy
     if len(count) == 1:

@@ -47,8 +47,8 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInpu
     """Return the content of ``cost.json``: what a strategy's models cost, on which hardware, and by which method.
 
     Energy is in kWh and includes the PUE. ``one_model`` is the mean over models, and ``in_all`` is the whole charge.
-    Both include the energy of repeats that produced no model, which is divided evenly between the models. The keys
-    ``objective`` and ``test_objective`` are present if another metric than the accuracy decided the study.
+    Both include the energy of repeats that produced no model, divided evenly between the models. ``objective`` and
+    ``test_objective`` are present if another metric than the accuracy decided the study; see :func:`_teachers` too.
     """
     cost, kwh = result.cost, _kwh_of(result.cost.carbon)
     return {
@@ -84,7 +84,7 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInpu
             "gpu_hours": cost.gpu_hours,
             "training_flops": cost.training_flops,
         },
-        "teacher": shared.teacher and _teacher(shared.teacher, cost),
+        **_teachers(cost, shared),
         "not_charged": {
             "abandoned_kwh": kwh(cost.abandoned_uj),
             # By id, since another strategy's file may contain the same session or the same logits.
@@ -136,15 +136,32 @@ def _models(result: StrategyResult) -> list[tuple[Repeat, int | None]]:
     return [(one, charged_uj[one.seed] + parts[str(one.seed)]) for one in models]
 
 
-def _teacher(teacher: Teacher, cost: Cost) -> dict[str, Any]:
-    """Return the teacher's cost; for a teacher whose weights the user gave, only its evaluation is known."""
-    measured = teacher.given and teacher.energy
+def _teachers(cost: Cost, shared: SharedInputs) -> dict[str, Any]:
+    """Return the cost of the teacher; for repeats with teachers of their own, the sums over them, and each of them.
+
+    For a teacher whose weights the user gave, only its evaluation is known.
+    """
+    if not shared.mean_teacher:
+        return {"teacher": None}
+    kwh, each = _kwh_of(cost.carbon), list(shared.teachers.values())
+    measuring_uj = [one.energy.charged_uj for one in each if one.given and one.energy]
+    teacher = _teacher(shared.mean_teacher, cost.teacher_kwh, kwh(sum(measuring_uj)) if measuring_uj else None)
+    if len(each) == 1:
+        return {"teacher": teacher}
+    rows = []
+    for one in each:
+        spent = kwh(one.energy.charged_uj) if one.energy else None
+        rows.append(_teacher(one, None if one.given else spent, spent if one.given else None))
+    return {"teacher": teacher, "teachers": rows}
+
+
+def _teacher(teacher: Teacher, kwh: float | None, measuring_kwh: float | None) -> dict[str, Any]:
     return {
         "model": teacher.model,
         "key": teacher.key,
         "given_weights": teacher.given,
-        "kwh": cost.teacher_kwh,
-        "measuring_kwh": cost.carbon.kwh(measured.charged_uj) if measured else None,
+        "kwh": kwh,
+        "measuring_kwh": measuring_kwh,
     }
 
 

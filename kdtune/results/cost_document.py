@@ -1,6 +1,6 @@
 """Dataclasses of the ``cost`` in ``result.json``."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from kdtune.energy.carbon import Carbon
@@ -102,7 +102,7 @@ class SharedEnergy:
     @property
     def known_uj(self) -> int:
         """Sum of the known charges."""
-        return sum(uj or 0 for uj in (self.session, self.teacher_logits, self.compilation, self.synthesis))
+        return sum(uj or 0 for uj in asdict(self).values())
 
 
 @strict

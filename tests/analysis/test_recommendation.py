@@ -7,7 +7,12 @@ import pytest
 
 from kdtune.analysis.recommendation import recommend
 from kdtune.analysis.restart_controls import control_options, restarts_training
+from kdtune.report.cost_rows import chosen_points
+from kdtune.report.export.model_card import model_card
+from kdtune.report.html.drawing import Series
+from kdtune.report.html.study_tables import cost_overview
 from kdtune.report.recommendation_text import missing_lines, recommendation_text
+from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from kdtune.specs import load_study
 from tests.results.several import ran
@@ -145,3 +150,16 @@ def test_the_command_prints_the_text_or_one_json_document(tmp_path):
     assert (document["schema_version"], one["advice"], one["search"]["trials"]) == (1, "search", 2)
     assert one["search_gain"]["difference"]["n"] == 6 and one["text"] in done.stderr
     assert here("recommend", "elsewhere", cwd=tmp_path).returncode == 2
+
+
+def test_a_restart_is_no_part_of_a_choice(tmp_path):
+    """Every repeat chose tau 4, in different restarts."""
+    points = [{"tau": 4}, {"tau": 4, "restart": 1}]
+    val = [[0.5, 0.6], [0.6, 0.5]]
+    ran(tmp_path, "best-of", [0.9, 0.9], points=points, val=val, strategies=STRATEGIES)
+    folder = StudyFolder(tmp_path / "small")
+    study = read_study(folder, folder.strategies())
+    assert "best-of (tau 4)" in recommendation_text(study.recommendation)
+    assert "Tau: 4." in model_card(study)
+    assert chosen_points(study.strategies[0].result) == "4"
+    assert cost_overview(study, {"best-of": Series("best-of", 0)}).rows[0][-1].text == "4"

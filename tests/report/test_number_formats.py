@@ -1,6 +1,6 @@
 import pytest
 
-from kdtune.report.number_formats import amount, describe_point, duration, percent, ratio, significant
+from kdtune.report.number_formats import amount, describe_choice, describe_point, duration, percent, ratio, significant
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,8 @@ def test_a_point_is_written_briefly(point, text):
 )
 def test_what_a_control_changes_is_named(point, text):
     assert describe_point(point) == text
+
+
+def test_a_choice_has_no_number_of_a_restart():
+    assert describe_choice({"tau": 4, "alpha": 0.9, "restart": 2}) == "4 alpha=0.9"
+    assert describe_choice({"loss": "ce", "restart": 2}) == describe_choice(None) == "-"

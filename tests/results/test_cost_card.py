@@ -11,10 +11,11 @@ from kdtune.energy.carbon import Carbon
 from kdtune.results.cost_card import EMISSIONS_COLUMNS
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
+from kdtune.results.shared_document import TeacherEnergy
 from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
-from tests.energy.simulated import Node, trial, two_cores
+from tests.energy.simulated import J, Node, trial, two_cores
 from tests.results.test_outcome import TEACHER, WORKLOAD, end, without_evaluations, write_ledger
 from tests.studies import small_study
 
@@ -98,6 +99,22 @@ def test_only_the_evaluation_of_a_given_teacher_is_known(folder):
     assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None
     assert card["teacher"]["measuring_kwh"] == pytest.approx(kwh(50))
     assert card["teacher"]["given_weights"] == "0123456789abcdef"
+
+
+def test_repeats_with_teachers_of_their_own_have_each_teacher_and_the_sums(folder):
+    second = replace(TEACHER, key="k2", energy=TeacherEnergy(70 * J))
+    write_shared(folder, TEACHER, other_teachers=[second])
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    assert (card["teacher"]["key"], card["teacher"]["kwh"]) == ("k1,k2", pytest.approx(kwh(120)))
+    assert {one["key"]: one["kwh"] for one in card["teachers"]} == pytest.approx({"k1": kwh(50), "k2": kwh(70)})
+    assert all(one["measuring_kwh"] is None for one in [card["teacher"], *card["teachers"]])
+
+    write_shared(folder, replace(TEACHER, given="0123"), other_teachers=[replace(second, given="4567")])
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    assert (card["teacher"]["kwh"], card["teacher"]["measuring_kwh"]) == (None, pytest.approx(kwh(120)))
+    assert [one["measuring_kwh"] for one in card["teachers"]] == pytest.approx([kwh(50), kwh(70)])
 
 
 def test_cost_json_explains_the_flags(folder):

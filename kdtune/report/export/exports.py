@@ -13,7 +13,8 @@ from kdtune.report.export.model_card import write_model_card
 from kdtune.report.export.tensorboard import write_tensorboard
 from kdtune.report.reported_study import ReportedStudy
 
-#: Writes files about a study into a folder, which exists, and returns their paths.
+#: Writes files about a study into a folder, which exists, and returns their paths. What an earlier export wrote for the
+#: same strategies and trials is replaced.
 Writer = Callable[[ReportedStudy, Path], list[Path]]
 
 
@@ -51,7 +52,7 @@ def export_format(name: str) -> ExportFormat:
 
 
 def export(study: ReportedStudy, name: str, target: Path) -> list[Path]:
-    """Write a study in a format.
+    """Write a study in a format; an earlier export of the same trials into the folder is replaced.
 
     Args:
         study: The study.

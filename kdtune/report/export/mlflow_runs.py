@@ -1,5 +1,6 @@
 """MLflow runs: one for each trial, in an experiment of the study's name."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,24 @@ def write_mlflow_runs(study: ReportedStudy, target: Path) -> list[Path]:
         if found
         else client.create_experiment(study.study.name, artifact_location=(target / "artifacts").absolute().as_uri())
     )
-    for run in runs_of(study):
+    runs = list(runs_of(study))
+    earlier = _ids_of(client, experiment, {run.name for run in runs})
+    for run in runs:
         _write(client, experiment, run, study)
+    for replaced in earlier:
+        client.delete_run(replaced)
     return [database]
+
+
+def _ids_of(client: Any, experiment: str, names: Collection[str]) -> list[str]:
+    """Return the ids of the runs that an earlier export wrote, which have the names of the same trials."""
+    found, token = [], None
+    while True:
+        page = client.search_runs([experiment], page_token=token)
+        found += [one.info.run_id for one in page if one.info.run_name in names]
+        token = page.token
+        if not token:
+            return found
 
 
 def _write(client: Any, experiment: str, run: TrialRun, study: ReportedStudy) -> None:

@@ -8,7 +8,7 @@ from kdtune.analysis.difference_verdicts import sample_std
 from kdtune.catalog.builtin import TASKS
 from kdtune.errors import ResultsError
 from kdtune.report.csv_and_markdown import as_markdown, markdown_list
-from kdtune.report.number_formats import describe_point, percent
+from kdtune.report.number_formats import describe_choice, percent
 from kdtune.report.recommendation_text import recommendation_text
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.tables import how_emitted, notes
@@ -78,8 +78,10 @@ def _body(study: ReportedStudy, one: ReportedStrategy) -> str:
     mean = result.mean_and_std(study.metric, "test")[0]
     std = sample_std(list(one.figures.test.values()))
     kwh, grams = cost.of_one_model(cost.charged_kwh), cost.of_one_model(cost.charged_co2_g)
-    teacher = "not known" if cost.teacher_kwh is None else energy(cost.teacher_kwh)
-    chosen = ", ".join(dict.fromkeys(describe_point(repeat.chosen) for repeat in result.repeats))
+    teacher = "not known" if cost.teacher_kwh is None else energy(cost.teacher_kwh / (cost.teachers or 1))
+    if cost.teachers:
+        teacher += f" on average for each of {cost.teachers} teachers"
+    chosen = ", ".join(dict.fromkeys(describe_choice(repeat.chosen) for repeat in result.repeats))
     facts = [
         f"Student: {ran.student}. Teacher: {ran.teacher}. Data: {ran.dataset}. Loss: {ran.loss}. Tau: {chosen}.",
         f"Test {study.metric.title}: {percent(mean, std)} %, over {len(one.figures.test)} repeat(s).",

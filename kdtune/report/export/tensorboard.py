@@ -7,10 +7,12 @@ from kdtune.report.reported_study import ReportedStudy
 
 
 def write_tensorboard(study: ReportedStudy, target: Path) -> list[Path]:
-    """Write a folder with event files for each trial; ``tensorboard --logdir`` opens the target."""
+    """Write a folder with an event file for each trial; ``tensorboard --logdir`` opens the target."""
     from tensorboardX import SummaryWriter
 
     for run in runs_of(study):
+        for earlier in (target / run.name).glob("events.out.tfevents.*"):
+            earlier.unlink()
         with SummaryWriter(str(target / run.name), write_to_disk=True) as writer:
             for name, values in run.by_epoch.items():
                 for epoch, value in values:

@@ -15,17 +15,23 @@ from kdtune.report.html.drawing import (
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
+from kdtune.results.shared_document import KINDS
 from kdtune.results.strategy_result import StrategyResult
 
-#: Parts of a charge, in the order of the stack: key, and name for readers.
-PARTS = {
+_NAMES = {
     "trials": "trials",
+    "synthesis": "synthetic images",
     "teacher_logits": "teacher's logits",
     "evaluation": "evaluation",
     "compilation": "compilation",
     "orchestration": "orchestration",
     "session": "start and end of the session",
     "idle": "idle",
+}
+
+#: Parts of a charge, in the order of the stack: key, and name for readers.
+PARTS = _NAMES | {
+    part: part.replace("_", " ") for part in (*charged_buckets(dedicated=True), *KINDS) if part not in _NAMES
 }
 
 _TEACHER = "training of the teacher"
@@ -37,7 +43,7 @@ def charge_by_part(result: StrategyResult) -> dict[str, int]:
     if cost.charged_kwh is None:
         return {}
     own = {bucket: cost.energy_uj[bucket] or 0 for bucket in charged_buckets(dedicated=cost.attribution == "dedicated")}
-    shared = {kind: getattr(cost.shared_uj, kind) or 0 for kind in ("session", "teacher_logits", "compilation")}
+    shared = {kind: getattr(cost.shared_uj, kind) or 0 for kind in KINDS}
     return {part: uj for part in PARTS if (uj := {**own, **shared}.get(part))}
 
 
@@ -51,7 +57,7 @@ def energy_by_part(study: ReportedStudy, series: Mapping[str, Series]) -> Report
     if teacher and teacher.training:
         bars.append((network_name("teacher", teacher.model), {_TEACHER: carbon.kwh(teacher.training.charged_uj)}))
     used = [part for part in (*PARTS, _TEACHER) if any(part in parts for _, parts in bars)]
-    styles = {part: Series(PARTS.get(part, part), number) for number, part in enumerate((*PARTS, _TEACHER))}
+    styles = {part: Series(PARTS.get(part, part), number) for number, part in enumerate(used)}
     unit = energy_unit([sum(parts.values()) for _, parts in bars])
     names, height = [name for name, _ in bars], 1.0 + 0.34 * len(bars)
     with canvas(height_in=height, left=margin_for(names), bottom=0.6 / height) as (figure, axes):

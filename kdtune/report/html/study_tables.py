@@ -2,16 +2,17 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kdtune.analysis.green_index import energy_multiple
+from kdtune.analysis.study_commands import beside, command_for
 from kdtune.report.cost_rows import chosen_points
 from kdtune.report.html.drawing import Series
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
-from kdtune.report.reported_study import ReportedStudy
+from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
-from kdtune.results.strategy_result import StrategyResult
+from kdtune.specs.study import Study
 
 #: Most trials in a page, which would be slow to open with more.
 MOST_TRIALS = 800
@@ -73,7 +74,7 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
                 PageCell(unit.number(kwh[one.name]), kwh[one.name]),
                 PageCell(ratio(multiple).replace(" x", " ×"), multiple),
                 PageCell(NOTHING if trials is None else f"{round(trials, 2):g}", trials),
-                PageCell(_chosen(result)),
+                PageCell(chosen_points(result)),
             ]
         )
     if teacher:
@@ -90,15 +91,6 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
         "Mean and standard deviation over repeats. The energy of one model is everything that is charged to the "
         "strategy, divided by its models; the teacher's training is in no other row.",
     )
-
-
-def _chosen(result: StrategyResult) -> str:
-    """Return the points that the repeats chose, without the numbers of restarts, which no one can choose."""
-    repeats = [
-        replace(one, chosen=one.chosen and {key: value for key, value in one.chosen.items() if key != "restart"})
-        for one in result.repeats
-    ]
-    return chosen_points(replace(result, repeats=tuple(repeats)))
 
 
 def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MOST_TRIALS) -> PageTable:
@@ -179,13 +171,19 @@ def hardware_table(study: ReportedStudy) -> PageTable:
 
 
 def commands(study: ReportedStudy) -> list[str]:
-    """Return the commands that repeat the study and that read its results."""
-    folder, run = shlex.quote(str(study.folder.path)), study.run
-    options = run.get("options", {})
-    parts = ["kdtune", "study", shlex.quote(study.study.name)]
-    parts += [f"-s {shlex.quote(one.name)}" for one in study.strategies]
-    parts += [f"--repeats {study.study.repeats}", f"--seed {study.study.seed}"]
-    parts += [f"--epochs {study.study.training.epochs}"]
-    parts += ["--inline"] if options.get("inline") else []
-    parts += [f"--cpus-per-trial {cpus:g}"] if (cpus := options.get("cpus_per_trial", 1)) != 1 else []
-    return [" ".join(parts), f"kdtune compare {folder}", f"kdtune recommend {folder}", f"kdtune report {folder}"]
+    """Return the commands that repeat the study in another folder and that read its results.
+
+    Strategies whose studies differ, as after a change of the study's file, have commands of their own.
+    """
+    groups: list[tuple[Study, list[ReportedStrategy]]] = []
+    for one in study.strategies:
+        frozen = one.folder.read_study()
+        alike = next((members for known, members in groups if known == frozen), None)
+        if alike is None:
+            groups.append((frozen, [one]))
+        else:
+            alike.append(one)
+    out = beside(study.folder, "again")
+    repeating = [command_for(members[0].folder, [one.name for one in members], out=out) for _, members in groups]
+    folder = shlex.quote(str(study.folder.path))
+    return [*repeating, f"kdtune compare {folder}", f"kdtune recommend {folder}", f"kdtune report {folder}"]

@@ -4,11 +4,13 @@ import csv
 import re
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 
 from kdtune.report.export.exports import FORMATS, export
 from kdtune.report.export.latex import for_latex
+from kdtune.report.export.model_card import model_card
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
@@ -35,6 +37,14 @@ def test_the_model_card_has_the_emissions_of_the_ledger(study, tmp_path):
     [result] = card.data.eval_results
     assert (result.metric_type, result.metric_value) == ("accuracy", one.result.summary.test_accuracy_mean)
     assert card.data.pipeline_tag == "image-classification" and "## How it compares" in card.text
+
+
+def test_the_model_card_has_the_energy_of_one_teacher(study):
+    first, *others = study.strategies
+    several = replace(first.result, cost=replace(first.result.cost, teacher_kwh=6e-3, teachers=3))
+    changed = replace(study, strategies=(replace(first, result=several), *others))
+    changed = replace(changed, recommendation=replace(study.recommendation, use=first.name))
+    assert "is not included: 2 Wh on average for each of 3 teachers" in model_card(changed)
 
 
 def test_there_is_no_card_without_a_model_and_no_emissions_without_energy(tmp_path):
@@ -86,6 +96,27 @@ def test_tensorboard_has_a_run_for_each_trial_with_its_epochs(study, tmp_path):
     assert tags.count("epoch/val_accuracy") >= 2 and "end/energy_j" in tags
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "mlflow"])
+def test_a_second_export_replaces_the_first_and_nothing_else(study, tmp_path, name):
+    def files():
+        return {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
+
+    export(study, name, tmp_path)
+    first = files()
+    run = next((file.parent for file in first if "tfevents" in file.name), None)
+    others = [tmp_path / "events.out.tfevents.1.mine", tmp_path / "other" / "events.out.tfevents.1.mine"]
+    others += [tmp_path / run / "notes.txt"] if run else []
+    # An earlier export at another time has other names of files.
+    for file in list(first):
+        if "tfevents" in file.name:
+            (tmp_path / file).rename(tmp_path / file.with_name("events.out.tfevents.1.host"))
+    for file in others:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    export(study, name, tmp_path)
+    assert len(files()) == len(first) + len(others) and all(file.read_text() == "mine" for file in others)
+
+
 def _records(data):
     """Yield the records of an event file: length, checksum, bytes, checksum."""
     place = 0
@@ -99,10 +130,12 @@ def test_mlflow_has_a_run_for_each_trial(study, tmp_path):
     pytest.importorskip("mlflow", reason="MLflow is not installed here")
     from mlflow.tracking import MlflowClient
 
-    [database] = export(study, "mlflow", tmp_path)
+    export(study, "mlflow", tmp_path)
+    [database] = export(study, "mlflow", tmp_path)  # replaces the runs of the first
     client = MlflowClient(tracking_uri=f"sqlite:///{database}")
     experiment = client.get_experiment_by_name("flat-points").experiment_id
     runs = client.search_runs([experiment])
+    assert len(runs) == len({run.info.run_name for run in runs})
     assert {run.info.run_name.rpartition("-")[2] for run in runs} == {
         trial.id for one in study.strategies for trial in one.trials
     }

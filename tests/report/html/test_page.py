@@ -1,18 +1,26 @@
 """The report of hand-written and of kept results: everything but what needs a browser."""
 
 import re
+import shlex
 import shutil
+from dataclasses import fields, replace
 from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from kdtune.analysis.study_commands import beside
 from kdtune.energy.ledger import read_folder
 from kdtune.report.html.drawing import Series
 from kdtune.report.html.energy_figures import charge_by_part
 from kdtune.report.html.page import report_page
-from kdtune.report.html.study_tables import trials_table
+from kdtune.report.html.study_tables import commands, trials_table
 from kdtune.report.reported_study import read_study
+from kdtune.results.cost_document import SharedEnergy
 from kdtune.results.folder import StudyFolder
+from kdtune.results.shared_document import KINDS
+from kdtune.storage.records import as_record
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER
 from tests.studies import here
@@ -111,6 +119,36 @@ def test_parts_of_the_energy_sum_to_the_charge(results):
             cost = one.result.cost
             parts = charge_by_part(one.result)
             assert cost.carbon.kwh(sum(parts.values())) == pytest.approx(cost.charged_kwh, rel=1e-12)
+
+
+def test_every_kind_of_shared_input_is_a_part_of_the_charge(results):
+    assert {one.name for one in fields(SharedEnergy)} == set(KINDS)
+    result = reported(results / "flat-points").strategies[0].result
+    known = as_record(result.cost.shared_uj)
+    added = {kind: 1_000_000 * (1 + number) for number, kind in enumerate(KINDS)}
+    shared = SharedEnergy(**{kind: (known[kind] or 0) + uj for kind, uj in added.items()})
+    charged_uj = sum(charge_by_part(result).values()) + sum(added.values())
+    parts = charge_by_part(replace(result, cost=replace(result.cost, shared_uj=shared)))
+    assert set(KINDS) <= set(parts) and sum(parts.values()) == charged_uj
+
+
+def test_the_commands_repeat_the_study_as_it_ran(tmp_path, monkeypatch):
+    for label, repeats in (("grid", 2), ("fixed", 2), ("none", 1)):
+        ran(tmp_path / "the results", label, [0.6] * repeats)
+    run = {"strategies": ["grid"], "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "a test"}}
+    options = {"inline": True, "cpus_per_trial": 0.5, "gpus_per_trial": 0.0, "teacher": "/weights.pt"}
+    study = StudyFolder(tmp_path / "the results" / "small")
+    study.write_run(run | {"options": options})
+    repeating = [shlex.split(line) for line in commands(reported(study.path)) if line.startswith("kdtune study")]
+    rest = ["--out", str(tmp_path / "the results-again"), "--inline", "--cpus-per-trial", "0.5"]
+    rest += ["--teacher", "/weights.pt"]
+    labels = [{label for option, label in pairwise(line) if option == "-s"} for line in repeating]
+    assert len(labels) == 2 and {"fixed", "grid"} in labels and {"none"} in labels  # one repeat is another study
+    for line in repeating:
+        assert line[:3] == ["kdtune", "study", str(study.strategy(line[4]).study_toml)]
+        assert line[line.index("--out") :] == rest
+    monkeypatch.chdir(study.path.parent)
+    assert beside(StudyFolder(Path("small")), "again") == tmp_path / "the results-again"
 
 
 def test_energy_over_time_ends_at_what_the_ledgers_charge(results):
