@@ -195,6 +195,7 @@ def _estimated_plan(
         teacher=estimator.teacher(missing=inspection.missing_teachers) if with_teacher else None,
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
+        images_uj=estimator.images_uj or 0,
         session=session,
         slots=slots,
         carbon=carbon,
