@@ -32,7 +32,8 @@ from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
 
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
-_COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
+_COST_FIELDS = {"task", "dataset", "data", "synthesis", "selection", "validation"}
+_COST_FIELDS |= {"teacher", "student", "loss", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
 
 
