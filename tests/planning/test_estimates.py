@@ -211,6 +211,30 @@ def test_an_earlier_run_that_recorded_no_task_has_the_default_one(tmp_path):
     assert "small/grid" in estimator(find_completed(tmp_path, two_cores())).strategy("grid", 6).basis[0]
 
 
+ONE_TRAINING = {"fixed": {"tau": 4}, "meta": {"temperature": "meta"}, "dtkd": {"loss": "dtkd", "tau": 4}}
+OF_ONE = {"strategies": {**dict.fromkeys(ONE_TRAINING, {}), "annealing": {}}}
+
+
+@pytest.mark.parametrize("earlier", ONE_TRAINING)
+def test_epochs_with_other_meta_gradients_or_another_method_are_not_those_of_an_earlier_run(tmp_path, earlier):
+    finished(tmp_path, earlier, trials=1, point=ONE_TRAINING[earlier], **OF_ONE)
+    found = estimator(find_completed(tmp_path, two_cores()), **OF_ONE)
+    for name in OF_ONE["strategies"]:
+        one = found.strategy(name, 1)
+        assert ("timed steps" in one.basis[0], f"small/{earlier}" in one.basis[0]) == (name != earlier, name == earlier)
+    # The epochs of the earlier run include its look-aheads.
+    assert found.strategy(earlier, 1).wall_s == pytest.approx(6 + 2)
+
+
+def test_look_aheads_are_added_to_timed_epochs_of_the_images_that_are_trained_on():
+    meta, fixed = (estimator(**OF_ONE).strategy(name, 1) for name in ("meta", "fixed"))
+    assert fixed.wall_s == pytest.approx(2 + 3 * (100 * 0.010 + 50 * 0.002))
+    # Of 100 images, 10 are held out; the first of three steps has a look-ahead, on 32 of the images and on those 10.
+    look_ahead, epoch = 2 * 3 * (6 * 32 + 3 * 10), 2 * (10 * 90 + 3 * (3 * 90 + 50))
+    assert meta.training_flops == 3 * (epoch + look_ahead)
+    assert meta.wall_s == pytest.approx(2 + 3 * (90 * 0.010 + 50 * 0.002) * (1 + look_ahead / epoch))
+
+
 def test_runs_without_a_teacher_are_not_used_for_trainings_with_one(tmp_path):
     finished(tmp_path)
     assert "timed steps" in estimator(find_completed(tmp_path, two_cores())).strategy("none", 2).basis[0]
