@@ -7,7 +7,7 @@ from typing import Literal
 
 from kdtune.analysis.comparison import Comparison
 from kdtune.analysis.difference_verdicts import BaselineComparison
-from kdtune.analysis.paired_tests import ALPHA, MOST_REPEATS, fewest_for_exact_test
+from kdtune.analysis.paired_tests import ALPHA, MOST_REPEATS, fewest_for_exact_test, repeats_needed
 from kdtune.analysis.restart_controls import control_options, restarts_training
 from kdtune.analysis.strategy_figures import StrategyFigures
 from kdtune.analysis.study_commands import beside, command_for
@@ -107,7 +107,7 @@ def _repeats(
     fewest, ours = fewest_for_exact_test(), study.repeats
     unsettled = [one for one in comparisons if one and one.verdict == "open" and one.difference_std]
     settling = max((one.repeats_to_settle or 0 for one in unsettled), default=0)
-    needed = max(fewest if ours < fewest else 0, settling)
+    needed = repeats_needed(ours, settling)
     endless = [one.strategy for one in unsettled if one.repeats_to_settle is None and ours >= fewest]
     if endless:
         yield MissingEvidence(

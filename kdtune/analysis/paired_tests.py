@@ -85,6 +85,17 @@ def fewest_for_exact_test() -> int:
     return next(n for n in range(2, MOST_REPEATS) if smallest_sign_flip_p(n) <= ALPHA)
 
 
+def repeats_needed(repeats: int, settling: int | None) -> int:
+    """Return how many repeats an open comparison needs; 0 if that is unknown.
+
+    Args:
+        repeats: Repeats of the comparison; if they are too few for an exact test, so many are needed at least.
+        settling: Number of repeats that would settle it; None if that is unknown.
+    """
+    fewest = fewest_for_exact_test()
+    return max(fewest if repeats < fewest else 0, settling or 0)
+
+
 def t_test_p(differences: Sequence[float], resolution: float = 0.0) -> float | None:
     """Return the two-sided p value of the paired t test; None for fewer than two observations, or without a deviation.
 

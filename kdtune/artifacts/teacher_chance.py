@@ -78,13 +78,16 @@ def _objective_problem(study: Study, record: Mapping[str, Any], workload: Worklo
     )
 
 
-def refuse_at_chance(study: Study, record: Mapping[str, Any], workload: Workload) -> None:
-    """Refuse a study whose given teacher is at chance; see :func:`chance_problem` for the arguments.
+def refuse_at_chance(problem: str | None) -> None:
+    """Refuse a study whose given teacher is at chance.
+
+    Args:
+        problem: The message of :func:`chance_problem`; None if there is no such teacher.
 
     Raises:
         UsageError: The teacher's accuracy is at chance.
     """
-    if problem := chance_problem(study, record, workload):
+    if problem:
         raise UsageError(
             f"--teacher: {problem}. Nothing was trained; give another file, or --accept-teacher to distil from it "
             "anyway"

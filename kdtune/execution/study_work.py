@@ -166,8 +166,7 @@ class StudyWork:
         if state.needs_teacher and state.study.teacher_weights:
             self._provide_teachers(inspection, workload)
             if self._accepted_teacher is None:
-                for teacher in state.teachers.values():
-                    refuse_at_chance(state.study, as_record(teacher), workload)
+                refuse_at_chance(inspection.chance_problem(state.study))
         if not state.holds_earlier:
             self._note_run()
         if state.needs_teacher:

@@ -15,6 +15,7 @@ from kdtune.results.documents import read_document
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
+from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.records import strict
 
 
@@ -48,6 +49,7 @@ class CompletedStrategy:
         gpus: GPUs of each trial.
         trials: Number of trials over all repeats.
         epochs: Sum of the epochs of all trials.
+        recipes: Recipes of the trials, without those of an earlier release that did not log them.
         ledger: Folder of the strategy's energy ledger.
         session_ledger: Folder of the session's energy ledger: what the strategies of the command shared.
     """
@@ -59,6 +61,7 @@ class CompletedStrategy:
     gpus: float
     trials: int
     epochs: int
+    recipes: list[Recipe]
     ledger: Path
     session_ledger: Path
 
@@ -122,6 +125,7 @@ def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Itera
             gpus=float(resolved["gpus_per_trial"]),
             trials=len(trials),
             epochs=sum(trial.epochs for trial in trials),
+            recipes=[trial.spec.recipe for trial in trials if trial.spec],
             ledger=folder.ledger,
             session_ledger=StudyFolder(results / path.relative_to(results).parts[0]).session(log.sessions[0]),
         )

@@ -4,10 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from kdtune.artifacts.teacher_chance import chance_problem
-from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.sources import available_images
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
@@ -195,6 +192,7 @@ def _estimated_plan(
         teacher=estimator.teacher(missing=inspection.missing_teachers) if with_teacher else None,
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
+        images_uj=estimator.images_uj or 0,
         session=session,
         slots=slots,
         carbon=carbon,
@@ -209,8 +207,7 @@ def _inspection_remarks(study: Study, inspection: Inspection, *, with_teacher: b
             f"According to steps timed just now, a distillation takes {multiple:.2f} times the training energy of the "
             "student alone. A run times its own steps and keeps the factor that it measures."
         )
-    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
-    if measured and (problem := chance_problem(study, measured, Workload(**inspection.workload))):
+    if with_teacher and study.teacher_weights and (problem := inspection.chance_problem(study)):
         yield f"A run will stop before it trains unless it has --accept-teacher: {problem}."
 
 

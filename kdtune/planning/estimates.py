@@ -32,7 +32,8 @@ from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
 
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
-_COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
+_COST_FIELDS = {"task", "dataset", "data", "synthesis", "selection", "validation"}
+_COST_FIELDS |= {"teacher", "student", "loss", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
 
 
@@ -107,16 +108,16 @@ class Estimator:
             trials: Expected number of its trials, over all repeats.
         """
         with_teacher, (epochs, teacher_epochs) = uses_teacher(self._study, name), epochs_of(self._study, name)
-        epoch, idle_uw, of_trainings = self._epoch(name, trials, with_teacher=with_teacher)
-        training = epoch * epochs
-        if 0 < teacher_epochs < epochs:  # the teacher is needed in some phases only
-            alone, _, _ = self._epoch(name, trials, with_teacher=False)
-            training = epoch * teacher_epochs + alone * (epochs - teacher_epochs)
         replays = with_teacher and bool(self._stores)
         workload, meta_flops = self._of_trainings(name, epochs)
         flops = workload.executed_flops(epochs, teacher_epochs=0 if replays else teacher_epochs)
         # A look-ahead is not timed; its operations are taken to be as fast.
-        training = training * (1 + meta_flops / flops)
+        look_aheads = meta_flops / flops
+        epoch, idle_uw, of_trainings = self._epoch(name, trials, workload, look_aheads, with_teacher=with_teacher)
+        training = epoch * epochs
+        if 0 < teacher_epochs < epochs:  # the teacher is needed in some phases only
+            alone, _, _ = self._epoch(name, trials, workload, look_aheads, with_teacher=False)
+            training = epoch * teacher_epochs + alone * (epochs - teacher_epochs)
         share = trained_share(self._study, name, epochs)
         training = training * float(share)
         overhead, complete, of_start = self._overhead(name, trials)
@@ -230,16 +231,26 @@ class Estimator:
         """Return the idle power that is charged while ``trials`` trials run, in microwatts."""
         return self._timings.idle_for(trials, self._conditions)
 
-    def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[WorkUsage, float | None, str]:
-        """Return the usage of one epoch, the idle power outside of it (microwatts), and the source in words."""
-        comparable = [one for one in self._earlier if self._has_same_epochs(one, with_teacher=with_teacher)]
+    def _epoch(
+        self, name: str, trials: int, workload: Workload, look_aheads: float, *, with_teacher: bool
+    ) -> tuple[WorkUsage, float | None, str]:
+        """Return the usage of one epoch, the idle power outside of it (microwatts), and the source in words.
+
+        Args:
+            name: The strategy's label.
+            trials: Expected number of its trials.
+            workload: Sizes of its trainings.
+            look_aheads: What meta-gradients add to timed steps, as a fraction; earlier epochs include them already.
+            with_teacher: Whether the epoch needs the teacher.
+        """
+        comparable = [one for one in self._earlier if self._has_same_epochs(one, name, with_teacher=with_teacher)]
         for one in self._nearest(comparable, name, trials):
             if one.phases:
                 return one.phases.epoch, 0.0, f"Trainings as in {one.label}."
         timed = self._timings.batches["distilling" if with_teacher else "labels"]
         batch = min(self._study.training.batch_size, self._workload.train_images)
         fewer = "" if timed >= batch else f", timed with {timed} of the {batch} images of a batch"
-        epoch = self._timings.student_epoch(self._workload, with_teacher=with_teacher)
+        epoch = self._timings.student_epoch(workload, with_teacher=with_teacher) * (1 + look_aheads)
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:
@@ -262,14 +273,20 @@ class Estimator:
             f"Start of a worker as timed here ({setup.wall_s:.1f} s), without Ray's share.",
         )
 
-    def _has_same_epochs(self, one: CompletedStrategy, *, with_teacher: bool) -> bool:
-        """Return whether an epoch of an earlier strategy should cost as much as one of this study."""
+    def _has_same_epochs(self, one: CompletedStrategy, name: str, *, with_teacher: bool) -> bool:
+        """Return whether an epoch of an earlier strategy should cost as much as one of a strategy of this study."""
+        recipe, loss = first_recipe(self._study, name), self._study.loss
+        plain = (None, frozenset({(loss.name, loss.digest)}))  # also that of releases which logged no recipes
+        steps = recipe.kind_of_steps(with_teacher=with_teacher) if recipe else plain
+        theirs_steps = {earlier.kind_of_steps(with_teacher=with_teacher) for earlier in one.recipes}
         ours, theirs = (
             (study.model_dump(include=_COST_FIELDS), study.training.model_dump(include=_COST_OF_TRAINING))
             for study in (self._study, one.study)
         )
         return (
             ours == theirs
+            and theirs_steps <= {steps}
+            and (bool(one.recipes) or steps[0] is None)
             and kinds_of_epochs(one.study, one.strategy) == {with_teacher}
             and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
         )

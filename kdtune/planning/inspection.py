@@ -1,10 +1,13 @@
 """Result of inspecting a study's data and networks before anything is trained."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from kdtune.artifacts.logit_store import LogitStore
 from kdtune.artifacts.shared_synthesis import SharedSynthesis
+from kdtune.artifacts.teacher_chance import chance_problem
+from kdtune.artifacts.teacher_record import read_record
 from kdtune.energy.flops import Workload
 from kdtune.forecast.strategy_estimate import Timings
 from kdtune.planning.trial_plan import settled_strategies
@@ -66,6 +69,15 @@ class Inspection:
     def teacher_folders(self) -> list[str]:
         """Folders of all teachers, that of the first repeat first."""
         return list(dict.fromkeys([self.teacher_folder, *self.repeat_teachers.values()]))
+
+    def chance_problem(self, study: Study) -> str | None:
+        """Return the message about the first given teacher that is at chance; None for those that are not measured yet.
+
+        Args:
+            study: The study, whose teachers' weights the user gave.
+        """
+        records = filter(None, map(read_record, map(Path, self.teacher_folders)))
+        return next(filter(None, (chance_problem(study, record, self.of_teacher) for record in records)), None)
 
     def settle(self, study: Study) -> Study:
         """Return the inspected study with all open settings resolved."""

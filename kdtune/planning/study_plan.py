@@ -32,6 +32,7 @@ class StudyPlan:
         logits: Estimate of computing the teacher's logits once for all trainings; None if they are computed in every
             step.
         compiled_uj: Energy of compilation, by strategy, that is charged to it but already used; in microjoules.
+        images_uj: Energy of the synthetic images that is charged to each strategy but already used; in microjoules.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class StudyPlan:
     remarks: tuple[str, ...]
     logits: LogitsEstimate | None = None
     compiled_uj: Mapping[str, int] = field(default_factory=dict)
+    images_uj: int = 0
 
     @property
     def total_wall_s(self) -> float | None:
@@ -55,13 +57,16 @@ class StudyPlan:
 
     @property
     def total_uj(self) -> int | None:
-        """Energy of the whole command in microjoules. What the strategies share is counted once."""
+        """Energy of the whole command in microjoules.
+
+        What the strategies share is counted once, and what was used before the command is not counted.
+        """
         shared = self.session.charge.energy_uj(dedicated=self.study.is_dedicated)
         repeated = None if shared is None else -shared * (len(self.estimates) - 1)
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
-        compiled = -sum(self.compiled_uj.values())
-        total = sum_or_none(repeated, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
+        used = -sum(self.compiled_uj.values()) - self.images_uj * len(self.estimates)
+        total = sum_or_none(repeated, teacher, due, used, *(self._without_logits(one) for one in self.estimates))
         return None if total is None else round(total)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:

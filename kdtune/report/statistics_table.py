@@ -7,7 +7,7 @@ from rich.text import Text
 
 from kdtune.analysis.baseline_comparisons import StrategySummary, TableStatistics
 from kdtune.analysis.difference_verdicts import BaselineComparison
-from kdtune.analysis.paired_tests import ALPHA, MOST_REPEATS, POWER
+from kdtune.analysis.paired_tests import ALPHA, MOST_REPEATS, POWER, fewest_for_exact_test, repeats_needed
 from kdtune.analysis.verdicts import FEWEST, Interval
 from kdtune.catalog.metric import Metric
 from kdtune.report.csv_and_markdown import markdown_list, markdown_row
@@ -146,11 +146,12 @@ def in_words(one: BaselineComparison, margin: float) -> str:
         return f"{one.verdict}, but {within}" if one.within_margin else one.verdict
     if one.difference is None:
         return "open: no seed in common"
+    needed = repeats_needed(one.difference.n, one.repeats_to_settle)
     if one.difference.n < FEWEST:
-        return f"open: {FEWEST} repeats are needed"
+        return f"open: {needed} repeats are needed"
     if one.repeats_to_settle is None:
         return f"open: more than {MOST_REPEATS} repeats" if one.difference_std else "open"
-    return f"open: about {one.repeats_to_settle} repeats"
+    return f"open: about {needed} repeats"
 
 
 def statistics_notes(found: TableStatistics) -> list[str]:
@@ -212,5 +213,5 @@ def _too_few(comparisons: Sequence[BaselineComparison]) -> list[str]:
     n = min(one.difference.n for one in comparisons if one.difference is not None)
     return [
         f"With {n} repeat{'s' * (n > 1)}, the smallest p value of an exact test is {max(smallest):.3g}, so no "
-        "difference can be significant; 6 repeats or more can."
+        f"difference can be significant; {fewest_for_exact_test()} repeats or more can."
     ]

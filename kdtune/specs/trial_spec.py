@@ -107,6 +107,18 @@ class Recipe(FrozenModel):
         """
         return self.meta.student_passes(images, self.training.batch_size) if self.meta else 0
 
+    def kind_of_steps(self, *, with_teacher: bool) -> tuple[MetaPart | None, frozenset[tuple[str, str]]]:
+        """Return what the steps with or without a teacher consist of, on which the cost of an epoch depends.
+
+        Args:
+            with_teacher: Whether the steps need the teacher.
+
+        Returns:
+            The images for meta-gradients, and the name and digest of each loss.
+        """
+        losses = (one.method for one in self.phases or (self,) if one.needs_teacher == with_teacher)
+        return self.meta, frozenset((one.name, one.digest) for one in losses)
+
     @property
     def alpha(self) -> float:
         """Weight of the distillation term; 0 for a loss without one."""

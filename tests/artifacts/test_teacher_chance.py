@@ -65,7 +65,7 @@ def test_a_trained_teacher_passes(trained, tmp_path):
     study, record, workload = measured(trained, tmp_path / "mine.pt")
     assert record["val_accuracy"] > 0.8 and record["reordered_accuracy"] > 0.8
     assert chance_problem(study, record, workload) is None
-    refuse_at_chance(study, record, workload)
+    refuse_at_chance(None)
 
 
 def test_a_teacher_with_permuted_classes_is_refused(trained, tmp_path):
@@ -77,7 +77,7 @@ def test_a_teacher_with_permuted_classes_is_refused(trained, tmp_path):
     assert f"(with the best-fitting order, {known:.1%} of its predictions would be right)" in problem
     assert "no better than chance" in problem and "never trained" in problem
     with pytest.raises(UsageError, match="--accept-teacher"):
-        refuse_at_chance(study, record, workload)
+        refuse_at_chance(problem)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,6 +1,7 @@
 """Studies without data: images are made from the teacher once and billed to all who used them."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,13 @@ def test_synthesis_is_billed_whole_to_each_strategy_and_once_in_the_total(finish
     own = sum(one["energy_uj"]["node_total"] - one["energy_uj"]["other"] for one in (grid, stochastic))
     whole = own + sum(inputs.values()) + grid["teacher_kwh"] * 3.6e12
     assert spent_uj(StudyFolder(finished.folder), dedicated=True) == pytest.approx(whole, abs=2)
+
+
+def test_a_plan_of_three_strategies_does_not_count_finished_images(finished, tmp_path):
+    (made_uj,) = finished.results[0]["cost"]["shared_parts_uj"]["synthesis"].values()
+    plan = kdtune.plan_study(data_free(strategies={"grid": {}, "stochastic": {}, "fixed": {}}), out=tmp_path)
+    assert plan.images_uj == made_uj > 0
+    assert plan.total_uj == replace(plan, images_uj=0).total_uj - 3 * made_uj
 
 
 def test_flops_of_synthesis_are_a_line_of_their_own(finished):

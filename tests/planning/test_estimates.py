@@ -164,6 +164,7 @@ def test_the_epochs_of_an_earlier_run_are_scaled(tmp_path):
         {"student": "convnet_4_8_16"},
         {"teacher": "convnet_16_32_64"},
         {"validation": 100},
+        {"synthesis": {"ref": "noise", "images": 48, "held_out": 16, "batch_size": 24}},
         {"training": {**small_study()["training"], "batch_size": 64}},
         {"training": {**small_study()["training"], "augment": ["flip"]}},
         {"cpus": 2.0},
@@ -174,6 +175,64 @@ def test_other_trainings_use_timings_but_the_start_of_the_earlier_run(tmp_path, 
     one = estimator(find_completed(tmp_path, two_cores()), **changes).strategy("grid", 6)
     assert "timed steps" in one.basis[0] and "small/grid" in one.basis[1]
     assert one.complete
+
+
+IMAGES = {"ref": "noise", "images": 48, "held_out": 16, "batch_size": 24}
+DETECTION = {
+    "task": "detection",
+    "dataset": "digits_on_canvases",
+    "teacher": "ssd_16_32_64_64",
+    "student": "ssdlite_4_6_8_8",
+    "validation": 100,
+}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "changes"),
+    [
+        ({"synthesis": IMAGES}, {"synthesis": {**IMAGES, "images": 96}}),
+        ({"synthesis": IMAGES}, {"selection": "validation"}),
+        (DETECTION, {"task": {"ref": "detection", "hint_weight": 1.0}}),
+    ],
+)
+def test_the_epochs_of_another_task_or_other_synthetic_images_are_not_those_of_an_earlier_run(
+    tmp_path, earlier, changes
+):
+    finished(tmp_path, **earlier)
+    found = find_completed(tmp_path, two_cores())
+    assert "small/grid" in estimator(found, **earlier).strategy("grid", 6).basis[0]
+    assert "timed steps" in estimator(found, **{**earlier, **changes}).strategy("grid", 6).basis[0]
+
+
+def test_an_earlier_run_that_recorded_no_task_has_the_default_one(tmp_path):
+    file = finished(tmp_path).study_toml
+    kept = [line for line in file.read_text().splitlines() if not line.startswith(("task = ", "crc32 = "))]
+    file.write_text("\n".join(kept))
+    assert "small/grid" in estimator(find_completed(tmp_path, two_cores())).strategy("grid", 6).basis[0]
+
+
+ONE_TRAINING = {"fixed": {"tau": 4}, "meta": {"temperature": "meta"}, "dtkd": {"loss": "dtkd", "tau": 4}}
+OF_ONE = {"strategies": {**dict.fromkeys(ONE_TRAINING, {}), "annealing": {}}}
+
+
+@pytest.mark.parametrize("earlier", ONE_TRAINING)
+def test_epochs_with_other_meta_gradients_or_another_method_are_not_those_of_an_earlier_run(tmp_path, earlier):
+    finished(tmp_path, earlier, trials=1, point=ONE_TRAINING[earlier], **OF_ONE)
+    found = estimator(find_completed(tmp_path, two_cores()), **OF_ONE)
+    for name in OF_ONE["strategies"]:
+        one = found.strategy(name, 1)
+        assert ("timed steps" in one.basis[0], f"small/{earlier}" in one.basis[0]) == (name != earlier, name == earlier)
+    # The epochs of the earlier run include its look-aheads.
+    assert found.strategy(earlier, 1).wall_s == pytest.approx(6 + 2)
+
+
+def test_look_aheads_are_added_to_timed_epochs_of_the_images_that_are_trained_on():
+    meta, fixed = (estimator(**OF_ONE).strategy(name, 1) for name in ("meta", "fixed"))
+    assert fixed.wall_s == pytest.approx(2 + 3 * (100 * 0.010 + 50 * 0.002))
+    # Of 100 images, 10 are held out; the first of three steps has a look-ahead, on 32 of the images and on those 10.
+    look_ahead, epoch = 2 * 3 * (6 * 32 + 3 * 10), 2 * (10 * 90 + 3 * (3 * 90 + 50))
+    assert meta.training_flops == 3 * (epoch + look_ahead)
+    assert meta.wall_s == pytest.approx(2 + 3 * (90 * 0.010 + 50 * 0.002) * (1 + look_ahead / epoch))
 
 
 def test_runs_without_a_teacher_are_not_used_for_trainings_with_one(tmp_path):

@@ -129,6 +129,11 @@ def test_what_compiling_took_already_is_in_the_rows_and_not_in_the_command():
     assert replace(spent, compiled_uj={"grid": 5, "none": 3}).total_uj == spent.total_uj - 8
 
 
+def test_images_that_are_made_already_are_in_every_row_and_not_in_the_command():
+    spent = plan(estimate("grid"), estimate("fixed"), estimate("stochastic"))
+    assert replace(spent, images_uj=5).total_uj == spent.total_uj - 3 * 5
+
+
 def test_a_basis_is_shown_once_with_its_strategies():
     text = shown(plan(estimate("grid", basis=("Timed.", "Both.")), estimate("none", basis=("Guessed.", "Both."))))
     assert "grid: Timed." in text and "none: Guessed." in text

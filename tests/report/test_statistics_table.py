@@ -88,9 +88,17 @@ def test_few_repeats_say_that_an_exact_test_cannot_be_significant(n, p):
     assert "smallest p value" not in shown(statistics())
 
 
+@pytest.mark.parametrize(("n", "settling", "named"), [(3, 4, 6), (3, 9, 9), (7, 8, 8)])
+def test_an_open_verdict_names_as_many_repeats_as_an_exact_test_needs(n, settling, named):
+    [one] = statistics({"none": [0.010, -0.002, 0.012, 0.001, 0.004, 0.003, 0.005][:n]}).comparisons
+    open_one = replace(one, verdict="open", repeats_to_settle=settling)
+    assert in_words(open_one, MARGIN) == f"open: about {named} repeats"
+    assert "; 6 repeats or more can." in shown(statistics({"none": [0.01, 0.02, 0.03]}))
+
+
 def test_two_repeats_or_none_in_common_are_open_with_the_reason():
     [two] = statistics({"grid": [0.1, 0.2]}).comparisons
-    assert in_words(two, MARGIN) == "open: 3 repeats are needed"
+    assert in_words(two, MARGIN) == "open: 6 repeats are needed"
     assert in_words(replace(two, difference=None), MARGIN) == "open: no seed in common"
 
 

@@ -35,6 +35,7 @@ def finished(
     age_s: float = 0.0,
     status: str = "completed",
     hardware: Any = None,
+    point: dict[str, Any] | None = None,
     **study: Any,
 ) -> StrategyFolder:
     """Write results of a strategy whose trials ran one after the other, each ``trial_s`` long with three epochs.
@@ -51,8 +52,8 @@ def finished(
     log.session(session)
     node = Node(hardware).start().work(5, study=3)
     for number in range(trials):
-        point = {"tau": 2 + number}
-        one = log.suggestion(identity_of(spec, point, 0), 0, 0, number, point, spec_of(spec, point, 0))
+        at = {"tau": 2 + number} if point is None else point
+        one = log.suggestion(identity_of(spec, at, 0), 0, 0, number, at, spec_of(spec, at, 0))
         window = one.window(log.attempt(one))
         node.open(trial(window)).work(trial_s, {window: trial_s}).close(window)
         log.end(one, "completed", epochs=3, val_accuracy=0.5, val_loss=1.0)
