@@ -62,11 +62,13 @@ class EqualBudget:
     Attributes:
         kwh: The budget for one model, PUE included.
         metric: Name of the metric.
+        metric_info: How it is judged and shown.
         strategies: The strategies.
     """
 
     kwh: float
     metric: str
+    metric_info: Metric
     strategies: tuple[AtBudget, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def at_budget(found: Comparison, kwh: float) -> EqualBudget:
     return EqualBudget(
         kwh,
         metric.name,
+        metric,
         tuple(
             _at_budget(result, _repeats(result, folder, metric), metric, kwh, folder)
             for result, folder in zip(found.outcomes, found.folders, strict=True)

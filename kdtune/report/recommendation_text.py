@@ -97,18 +97,23 @@ def _of_search(
     found: Recommendation, gain: BaselineComparison, search: ComparedStrategy, single: ComparedStrategy
 ) -> str:
     text = (
-        f"Searching with {search.strategy} ({search.trials} trainings) gains {points(gain.difference, signed=True)} "
+        f"Searching with {search.strategy} ({search.trials} trainings) gains {_gain(found, gain)} "
         f"points over {single.strategy}{_for_energy(gain)} ({_verdict(gain, found.margin)})"
     )
     if found.control is None or found.control_gain is None or found.search_over_control is None:
         return f"{text}. How much of that is luck is not known."
     restarts = f"{found.control.trials} restarts of one training ({found.control.strategy})"
-    luck = points(found.control_gain.difference, signed=True)
+    luck = _gain(found, found.control_gain)
     over = found.search_over_control
     return (
-        f"{text}; {restarts} gain {luck}, so the search itself gives {points(over.difference, signed=True)} "
+        f"{text}; {restarts} gain {luck}, so the search itself gives {_gain(found, over)} "
         f"({_verdict(over, found.margin)})."
     )
+
+
+def _gain(found: Recommendation, one: BaselineComparison) -> str:
+    """Return how much better a strategy is than another one, in points."""
+    return points(one.difference and one.difference.gain(found.metric_info), signed=True)
 
 
 def _for_energy(gain: BaselineComparison) -> str:
@@ -128,6 +133,6 @@ def _of_teacher(found: Recommendation) -> str:
     if gain is None or found.alone is None:
         return ""
     return (
-        f"Distillation with {gain.strategy} gains {points(gain.difference, signed=True)} points over "
+        f"Distillation with {gain.strategy} gains {_gain(found, gain)} points over "
         f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({_verdict(gain, found.margin)})."
     )

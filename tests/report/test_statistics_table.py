@@ -28,7 +28,7 @@ def statistics(differences=DIFFERENCES, **changes):
     summaries = [StrategySummary(name, test, 0.01, test, gap, ece, None) for name in differences]
     summaries.append(StrategySummary("stochastic", test, 0.01, test, None, None, Interval(0.41, 0.4, 0.42, n)))
     found = TableStatistics(
-        ("small",), "accuracy", MARGIN, "stochastic", tuple(summaries), with_verdicts(compared, METRIC, MARGIN)
+        ("small",), "accuracy", METRIC, MARGIN, "stochastic", tuple(summaries), with_verdicts(compared, METRIC, MARGIN)
     )
     return replace(found, **changes)
 

@@ -15,6 +15,7 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.storage.records import parsed
 from tests.energy.simulated import Node, trial, two_cores
+from tests.recipes import spec_of
 from tests.results.finished import WORKLOAD, write_ledger
 from tests.studies import small_study
 
@@ -85,7 +86,8 @@ def ran(
         node.others_have(Neighbours(node.t_ns, 1))
     for repeat, seed in enumerate(spec.seeds()):
         for index, point in enumerate(points):
-            one = log.suggestion(f"t{repeat}-{index}", repeat, seed, index, point)
+            trained = spec_of(spec, point, seed) if spec.objective_info else None
+            one = log.suggestion(f"t{repeat}-{index}", repeat, seed, index, point, trained)
             log.attempt(one)
             if trial_s:
                 window = one.window(1)

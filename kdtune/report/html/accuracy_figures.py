@@ -73,8 +73,9 @@ def accuracy_over_energy(study: ReportedStudy, series: Mapping[str, Series]) -> 
             "accuracy-energy",
             f"Test {study.metric.title} against the energy of one model",
             "Each mark is a strategy: the mean over its repeats, with the standard deviation over repeats in both "
-            "directions where there are several. Further up is more accurate, further left needs less energy, which "
-            "includes every trial of a search. The dashed staircase joins the strategies that no other one beats in "
+            f"directions where there are several. Further {'up' if study.metric.higher_is_better else 'down'} is "
+            "better, further left needs less energy, which includes every trial of a search. The dashed staircase "
+            "joins the strategies that no other one beats in "
             "both. Hollow marks are strategies that are not finished.",
             ("strategy", f"test {study.metric.title} %", f"energy of one model ({unit.name})", "on the staircase"),
             [_row(place, unit, place in best and len(best) > 1) for place in places],
