@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kdtune.analysis.comparison import Comparison
@@ -24,7 +24,8 @@ class BudgetStep:
 
     Attributes:
         kwh: Charge of one model, PUE included.
-        validation: Mean validation value of the best finished trainings, over the repeats that have one.
+        validation: Mean validation value of the best finished trainings, over the repeats that have one; after all
+            trainings of a repeat, that of the model that the strategy chose.
         repeats: Number of these repeats.
     """
 
@@ -132,6 +133,9 @@ def _repeats(result: StrategyResult, folder: StrategyFolder, metric: Metric) -> 
             if score is not None:
                 best = max(best, score)
                 steps.append(_Step(carbon.kwh(spent), best))
+        chosen = log.chosen(number)
+        if steps and number in log.planned and chosen and (score := _score(chosen, metric)) is not None:
+            steps[-1] = replace(steps[-1], score=score)
         repeats.append(steps)
     return repeats
 

@@ -12,9 +12,9 @@ from kdtune.report.statistics_table import points
 from kdtune.report.units import Unit, energy, energy_unit
 
 _NOTE = (
-    "Validation values of the best training that each repeat had finished when it was charged so much. The start "
-    "counts before the first training; idle power and evaluation grow in proportion to the trainings. Trials count in "
-    "the order of suggestion."
+    "Validation values of the best training that each repeat had finished when it was charged so much; after its last "
+    "training, of the one that the strategy chose. The start counts before the first training; idle power and "
+    "evaluation grow in proportion to the trainings. Trials count in the order of suggestion."
 )
 
 

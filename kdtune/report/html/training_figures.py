@@ -236,8 +236,9 @@ def search_history(study: ReportedStudy, series: Mapping[str, Series]) -> Report
             figure,
             "search",
             "The course of searches",
-            "The best validation value that a search had found after each training, the mean over repeats. Restarts of "
-            "one training rise in the same way by luck alone, so a search is worth as much as it rises above them.",
+            "The best validation value that a search had found after each training, and at the end that of the model "
+            "that it chose; the mean over repeats. Restarts of one training improve in the same way by luck alone, so "
+            "a search is worth as much as it is better than them.",
             ("trainings", *(f"{name} (%)" for name in found)),
             [
                 [str(number), *(percent(_place(_mean_history(one), number)) for one in found.values())]
@@ -248,13 +249,19 @@ def search_history(study: ReportedStudy, series: Mapping[str, Series]) -> Report
 
 
 def _histories(study: ReportedStudy, one: ReportedStrategy) -> list[list[float]]:
-    """Return the best value after each finished training, for each repeat; empty if no repeat has several."""
+    """Return the best value after each finished training, for each repeat; empty if no repeat has several.
+
+    The last one is the value of the model that the strategy chose, which need not be the best.
+    """
     score, histories = study.metric.score, []
     for number in range(len(one.result.repeats)):
         values = [study.value(trial) for trial in one.trials if trial.repeat == number and trial.status == "completed"]
         best: list[float] = []
         for value in (value for value in values if value is not None):
             best.append(max([value, *best[-1:]], key=score))
+        chosen = next((study.value(trial) for trial in one.chosen_trials() if trial.repeat == number), None)
+        if best and chosen is not None:
+            best[-1] = chosen
         if best:
             histories.append(best)
     return histories if any(len(history) > 1 for history in histories) else []
