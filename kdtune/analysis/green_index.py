@@ -77,7 +77,7 @@ def green_index(
 def _points(value: float | None, metric: Metric, multiple: float | None, weight: float) -> float | None:
     if value is None or (weight and not multiple):
         return None
-    return float(100 * metric.score(value) - (weight * math.log2(multiple) if weight and multiple else 0.0))
+    return float(metric.scale * metric.score(value) - (weight * math.log2(multiple) if weight and multiple else 0.0))
 
 
 def green_index_std(result: StrategyResult, baseline: StrategyResult | None, weight: float) -> float | None:

@@ -54,7 +54,9 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            of_accuracies(PairComparison(pair, f"{first} - {second}, test {pair[0].measured}", "fraction"), pair, judge)
+            of_accuracies(
+                PairComparison(pair, f"{first} - {second}, test {pair[0].measured}", pair[0].metric.unit), pair, judge
+            )
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -88,7 +90,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
             measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test {grid.measured}"
-            comparison = PairComparison((grid, drawn), measure, "fraction")
+            comparison = PairComparison((grid, drawn), measure, grid.metric.unit)
             if trials == 1:
                 found.append(comparison.unsettled("drawing a single tau is not a search"))
             elif trials >= whole:
@@ -111,7 +113,7 @@ def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
         for random_tau, grid in study.both("stochastic", "grid"):
             seconds = _second_best(grid)
             measure = f"stochastic - second-best tau, validation {grid.measured}"
-            comparison = PairComparison((random_tau, grid), measure, "fraction")
+            comparison = PairComparison((random_tau, grid), measure, grid.metric.unit)
             if seconds:
                 sides = [random_tau.by_seed("val_accuracy"), seconds]
                 step = random_tau.an_image("val_accuracy")

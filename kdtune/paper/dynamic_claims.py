@@ -27,10 +27,10 @@ def _net_gain(method: StrategyRun, drawn: StrategyRun) -> Evidence:
     label = method.result.strategy
     multiple = energy_multiple(method.result, drawn.result, "charged_kwh")
     measure = f"{label} - stochastic, test {method.measured} less {DEFAULT_WEIGHT:g} point for each doubling of energy"
-    comparison = PairComparison((method, drawn), measure, "fraction")
+    comparison = PairComparison((method, drawn), measure, method.metric.unit)
     if multiple is None:
         return comparison.unsettled("energy was not measured")
-    price = method.metric.score(DEFAULT_WEIGHT / 100 * math.log2(multiple))
+    price = method.metric.score(DEFAULT_WEIGHT / method.metric.scale * math.log2(multiple))
     net = {seed: accuracy - price for seed, accuracy in method.by_seed("test_accuracy").items()}
     names = (f"{label}, at {multiple:.2f} x the energy", "stochastic")
     sides = [net, drawn.by_seed("test_accuracy")]
@@ -62,7 +62,7 @@ def _better_than_fixed(pairs: Sequence[tuple[StrategyRun, StrategyRun]]) -> set[
 
 def _against_fixed(method: StrategyRun, fixed: StrategyRun, *, is_better: bool) -> Evidence:
     label = method.result.strategy
-    comparison = PairComparison((method, fixed), f"{label} - fixed, test {method.measured}", "fraction")
+    comparison = PairComparison((method, fixed), f"{label} - fixed, test {method.measured}", method.metric.unit)
     one = of_accuracies(comparison, (method, fixed), partial(_does_not_beat, is_better=is_better))
     gain = one.interval and one.interval.gain(method.metric)
     if one.verdict == "not settled" and not one.reason and gain and gain.low > 0:

@@ -37,10 +37,10 @@ def budget_markdown(found: EqualBudget) -> str:
 
 def _rows(found: EqualBudget) -> list[list[str]]:
     unit = energy_unit(one.kwh_needed for one in found.strategies)
-    names = ["strategy", f"val. {Metric(found.metric).title} %", "repeats", "trainings", f"first model at {unit.name}"]
-    return [names, *(_cells(one, unit) for one in found.strategies)]
+    names = ["strategy", f"val. {found.metric_info.heading}", "repeats", "trainings", f"first model at {unit.name}"]
+    return [names, *(_cells(one, found.metric_info, unit) for one in found.strategies)]
 
 
-def _cells(one: AtBudget, unit: Unit) -> list[str]:
+def _cells(one: AtBudget, metric: Metric, unit: Unit) -> list[str]:
     trials = NOTHING if one.trials is None else f"{one.trials:.3g}"
-    return [one.strategy, points(one.validation), str(one.repeats), trials, unit.number(one.kwh_needed)]
+    return [one.strategy, points(one.validation, metric), str(one.repeats), trials, unit.number(one.kwh_needed)]

@@ -9,11 +9,14 @@ from kdtune.analysis.green_index import green_index
 from kdtune.analysis.recommendation import recommend
 from kdtune.catalog.metric import Metric
 from kdtune.paper.claims import judge_claims
+from kdtune.report.budget_table import budget_markdown
+from kdtune.report.cost_rows import columns, cost_rows
 from kdtune.report.export.model_card import model_card
 from kdtune.report.html.accuracy_figures import accuracy_over_energy
 from kdtune.report.html.drawing import Series
 from kdtune.report.recommendation_text import recommendation_text
 from kdtune.report.reported_study import read_study
+from kdtune.report.statistics_table import statistics_markdown
 from kdtune.results.folder import StudyFolder
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.records import parsed
@@ -98,3 +101,19 @@ def test_a_claim_of_a_task_without_accuracy_is_judged_by_lower_values(tmp_path):
     [found] = claim.evidence
     assert found.interval.mean == pytest.approx(-0.19) and found.sides["stochastic"] == pytest.approx(0.31)
     assert found.verdict == "supported"
+
+
+def test_values_are_shown_in_the_unit_of_the_metric(tmp_path):
+    folder = study(tmp_path, Metric("distance", higher_is_better=False, unit="px", resolution=0.01), scale=10)
+    found = compare(folder)
+    rows = [dict(zip(columns(found.outcomes), row, strict=True)) for row in cost_rows(found.outcomes)]
+    assert (rows[0]["test distance px"], rows[0]["strategy"]) == ("3.75 +- 0.09", "grid")
+    text = statistics_markdown(statistics_of(found, "fixed"))
+    assert "| grid | -0.26 (" in text and "0.005 px" in text and "test distance px" in text
+    assert "points" not in text and "test distance px %" not in text
+    assert "| grid | 3.75 (" in budget_markdown(at_budget(found, 1.0))
+    [advice] = recommend(folder)
+    said = recommendation_text(advice)
+    assert "gains +0.26 (" in said and " px over fixed" in said and "margin of 0.005 px" in said
+    shown = read_study(StudyFolder(folder), list(found.folders))
+    assert "Test distance: 3.75 +- 0.09 px, over 6 repeat(s)." in model_card(shown)
