@@ -145,10 +145,11 @@ def _forecast(
     for number in range(count):
         place = number % len(executors)
         sums.add(place, executors[place].run(strategy(number)))
+    chosen = _really_chosen(recording, study, label)
     same = [
         executor.run(strategy(repeat.seed))[-1].best == real
         for executor, repeat in zip(executors, recording.repeats, strict=True)
-        if (real := _really_chosen(recording, study, label).get(repeat.seed)) is not None
+        if (real := chosen.get(repeat.seed)) is not None
     ]
     return sums.forecast(study.name, label, len(same), sum(same))
 
