@@ -9,6 +9,7 @@ from kdtune.analysis.difference_verdicts import BaselineComparison, sample_std, 
 from kdtune.analysis.paired_tests import bca_interval
 from kdtune.analysis.strategy_figures import StrategyFigures, common_metric, compared, figures_of
 from kdtune.analysis.verdicts import Interval, bounded_record, paired, t_interval
+from kdtune.catalog.metric import Metric
 from kdtune.results.strategy_result import StrategyResult
 
 
@@ -43,6 +44,7 @@ class TableStatistics:
     Attributes:
         studies: Names of the studies.
         metric: Name of the metric that is compared.
+        metric_info: How it is judged and shown.
         margin: Differences smaller than this do not matter.
         baseline: The strategy with which the others are compared; None if it has no results.
         strategies: Every strategy over its repeats.
@@ -52,6 +54,7 @@ class TableStatistics:
 
     studies: tuple[str, ...]
     metric: str
+    metric_info: Metric
     margin: float
     baseline: str | None
     strategies: tuple[StrategySummary, ...]
@@ -82,6 +85,7 @@ def statistics_of(
     return TableStatistics(
         studies=tuple(dict.fromkeys(result.study for result in comparison.outcomes)),
         metric=metric.name,
+        metric_info=metric,
         margin=margin,
         baseline=baseline if base else None,
         strategies=tuple(_summary(one) for one in figures.values()),

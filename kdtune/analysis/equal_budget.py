@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kdtune.analysis.comparison import Comparison
@@ -24,7 +24,8 @@ class BudgetStep:
 
     Attributes:
         kwh: Charge of one model, PUE included.
-        validation: Mean validation value of the best finished trainings, over the repeats that have one.
+        validation: Mean validation value of the best finished trainings, over the repeats that have one; after all
+            trainings of a repeat, that of the model that the strategy chose.
         repeats: Number of these repeats.
     """
 
@@ -62,11 +63,13 @@ class EqualBudget:
     Attributes:
         kwh: The budget for one model, PUE included.
         metric: Name of the metric.
+        metric_info: How it is judged and shown.
         strategies: The strategies.
     """
 
     kwh: float
     metric: str
+    metric_info: Metric
     strategies: tuple[AtBudget, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -104,6 +107,7 @@ def at_budget(found: Comparison, kwh: float) -> EqualBudget:
     return EqualBudget(
         kwh,
         metric.name,
+        metric,
         tuple(
             _at_budget(result, _repeats(result, folder, metric), metric, kwh, folder)
             for result, folder in zip(found.outcomes, found.folders, strict=True)
@@ -129,6 +133,9 @@ def _repeats(result: StrategyResult, folder: StrategyFolder, metric: Metric) -> 
             if score is not None:
                 best = max(best, score)
                 steps.append(_Step(carbon.kwh(spent), best))
+        chosen = log.chosen(number)
+        if steps and number in log.planned and chosen and (score := _score(chosen, metric)) is not None:
+            steps[-1] = replace(steps[-1], score=score)
         repeats.append(steps)
     return repeats
 

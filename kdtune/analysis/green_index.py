@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from kdtune.catalog.metric import Metric
 from kdtune.errors import Fault, SpecError
 from kdtune.results.strategy_result import GreenIndex, StrategyResult
 
@@ -53,6 +54,8 @@ def green_index(
 ) -> float | None:
     """Return test accuracy less a penalty for energy: ``points - weight x log2(energy / baseline's energy)``.
 
+    Another metric that decides the study takes the accuracy's place, with a negative sign if lower values are better.
+
     Every doubling of the energy costs ``weight`` points, since savings of energy are stated as factors (the paper's is
     19) and accuracies in points. The baseline's index equals its accuracy; differences between strategies, and
     therefore their order, do not depend on the baseline. A quotient of accuracy and energy would rank almost by energy
@@ -67,15 +70,14 @@ def green_index(
     Returns:
         The index in points; None if accuracy or energy was not measured, or the energy is 0.
     """
-    return _points(
-        result.mean_and_std(result.deciding, "test")[0], energy_multiple(result, baseline, "charged_kwh"), weight
-    )
+    mean, _ = result.mean_and_std(result.deciding, "test")
+    return _points(mean, result.deciding, energy_multiple(result, baseline, "charged_kwh"), weight)
 
 
-def _points(accuracy: float | None, multiple: float | None, weight: float) -> float | None:
-    if accuracy is None or (weight and not multiple):
+def _points(value: float | None, metric: Metric, multiple: float | None, weight: float) -> float | None:
+    if value is None or (weight and not multiple):
         return None
-    return float(100 * accuracy - (weight * math.log2(multiple) if weight and multiple else 0.0))
+    return float(metric.scale * metric.score(value) - (weight * math.log2(multiple) if weight and multiple else 0.0))
 
 
 def green_index_std(result: StrategyResult, baseline: StrategyResult | None, weight: float) -> float | None:
@@ -92,7 +94,10 @@ def green_index_std(result: StrategyResult, baseline: StrategyResult | None, wei
     if mean and len(charged_uj) == len(models) and sum(charged_uj):
         # The energy of repeats without a model is distributed over the other repeats in proportion.
         multiples = [mean * uj * len(models) / sum(charged_uj) for uj in charged_uj]
-    points = [_points(one.test_deciding, multiple, weight) for one, multiple in zip(models, multiples, strict=True)]
+    points = [
+        _points(one.test_deciding, result.deciding, multiple, weight)
+        for one, multiple in zip(models, multiples, strict=True)
+    ]
     known = [one for one in points if one is not None]
     return statistics.stdev(known) if len(known) == len(models) > 1 else None
 

@@ -267,4 +267,5 @@ def _document(
         hardware=(Node.of(setting.hardware),),
         carbon=cost.carbon,
         objective=one.result.objective,
+        objective_info=one.result.objective_info,
     )

@@ -44,6 +44,7 @@ class Recommendation:
         study: Name of the study.
         folder: Its folder.
         metric: The metric that was compared.
+        metric_info: How it is judged and shown.
         margin: Differences smaller than this do not matter.
         repeats: Number of repeats of the study.
         tested_repeats: Number of repeats that the comparisons have in common; of the strategy to use if there are none.
@@ -66,6 +67,7 @@ class Recommendation:
     study: str
     folder: str
     metric: str
+    metric_info: Metric
     margin: float
     repeats: int
     tested_repeats: int
@@ -110,7 +112,7 @@ def _roles(study: Study, tested: Mapping[str, StrategyFigures], metric: Metric) 
 
     def best(names: Iterable[str]) -> StrategyFigures | None:
         ordered = [one for name, one in tested.items() if name in set(names)]
-        return max(ordered, key=lambda one: metric.score(_mean(one.validation)), default=None)
+        return max(ordered, key=lambda one: _mean_score(one.validation, metric), default=None)
 
     single = best(singles)
     own = [name for name in controls if single and restarts_training(study, name, single.result.strategy)]
@@ -158,6 +160,7 @@ def recommendation_of(
         study=study.name,
         folder=str(folder),
         metric=metric.name,
+        metric_info=metric,
         margin=margin,
         repeats=study.repeats,
         tested_repeats=min(common, default=len(chosen.test) if chosen else 0),
@@ -199,5 +202,5 @@ def _candidate(one: StrategyFigures | None) -> ComparedStrategy | None:
     return ComparedStrategy(one.result.strategy, trials_of(one), chosen)
 
 
-def _mean(values: dict[int, float]) -> float:
-    return sum(values.values()) / len(values) if values else float("-inf")
+def _mean_score(values: dict[int, float], metric: Metric) -> float:
+    return metric.score(sum(values.values()) / len(values)) if values else float("-inf")

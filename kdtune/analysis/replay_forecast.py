@@ -10,6 +10,7 @@ from kdtune.analysis.comparison import WantedCarbon
 from kdtune.analysis.find_results import Places
 from kdtune.analysis.grid_recording import GridRecording, read_grids
 from kdtune.catalog.builtin import STRATEGIES, is_all_built_in
+from kdtune.catalog.metric import Metric
 from kdtune.errors import Fault, ResultsError, SpecError
 from kdtune.execution.replay.recorded_trials import PointKey, key_of
 from kdtune.execution.replay.replay_executor import ReplayedTrial, ReplayExecutor
@@ -52,6 +53,7 @@ class ReplayForecast:
         study: Name of the study.
         strategy: Label of the strategy.
         metric: Name of the metric that decides the study.
+        metric_info: How it is judged and shown.
         replays: Number of replays.
         recorded_repeats: Number of repeats whose grid was recorded completely; the replays use them in turns.
         trials: Mean number of trainings.
@@ -64,6 +66,7 @@ class ReplayForecast:
     study: str
     strategy: str
     metric: str
+    metric_info: Metric
     replays: int
     recorded_repeats: int
     trials: float
@@ -142,10 +145,11 @@ def _forecast(
     for number in range(count):
         place = number % len(executors)
         sums.add(place, executors[place].run(strategy(number)))
+    chosen = _really_chosen(recording, study, label)
     same = [
         executor.run(strategy(repeat.seed))[-1].best == real
         for executor, repeat in zip(executors, recording.repeats, strict=True)
-        if (real := _really_chosen(recording, study, label).get(repeat.seed)) is not None
+        if (real := chosen.get(repeat.seed)) is not None
     ]
     return sums.forecast(study.name, label, len(same), sum(same))
 
@@ -186,6 +190,7 @@ class _Sums:
             study=study,
             strategy=label,
             metric=self._recording.metric.name,
+            metric_info=self._recording.metric,
             replays=len(self._replays),
             recorded_repeats=len(self._recording.repeats),
             trials=statistics.fmean(len(chosen) for _, chosen, _ in self._replays),

@@ -10,6 +10,7 @@ from kdtune.analysis.comparison import WantedCarbon
 from kdtune.analysis.find_results import Places
 from kdtune.analysis.grid_recording import GridRecording, read_grids
 from kdtune.analysis.verdicts import Interval, bounded_record, t_interval
+from kdtune.catalog.metric import Metric
 from kdtune.errors import ResultsError
 from kdtune.execution.replay.recorded_trials import PointKey
 from kdtune.specs.search_space import Point
@@ -97,6 +98,7 @@ class Sensitivity:
     Attributes:
         study: Name of the study.
         metric: Name of the metric that decides it.
+        metric_info: How it is judged and shown.
         repeats: Number of repeats whose grid was recorded completely.
         points: Every point of the grid.
         variance: Where the variance comes from; None with one repeat or one point.
@@ -106,6 +108,7 @@ class Sensitivity:
 
     study: str
     metric: str
+    metric_info: Metric
     repeats: int
     points: tuple[PointSensitivity, ...]
     variance: VarianceShares | None
@@ -138,6 +141,7 @@ def _sensitivity(recording: GridRecording) -> Sensitivity:
     return Sensitivity(
         study=recording.study.name,
         metric=recording.metric.name,
+        metric_info=recording.metric,
         repeats=len(repeats),
         points=tuple(_point(recording, values, place) for place in range(len(grid))),
         variance=_variance(recording, values) if several and len(grid) > 1 else None,

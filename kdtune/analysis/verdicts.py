@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
+from kdtune.catalog.metric import Metric
+
 Verdict = Literal["supported", "contradicted", "not settled", "not run"]
 
 CONFIDENCE = 0.95
@@ -44,6 +46,10 @@ class Interval:
     def unbounded(cls, mean: float, n: int) -> "Interval":
         """Return an interval without ends, for too few observations."""
         return cls(mean, -math.inf, math.inf, n)
+
+    def gain(self, metric: Metric) -> "Interval":
+        """Return the interval of a gain from that of a difference; the sign changes if lower values are better."""
+        return self if metric.higher_is_better else Interval(-self.mean, -self.high, -self.low, self.n)
 
     def exponential(self) -> "Interval":
         """Return the interval of a ratio from the interval of its logarithm."""

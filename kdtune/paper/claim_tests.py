@@ -54,7 +54,9 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            of_accuracies(PairComparison(pair, f"{first} - {second}, test {pair[0].measured}", "fraction"), pair, judge)
+            of_accuracies(
+                PairComparison(pair, f"{first} - {second}, test {pair[0].measured}", pair[0].metric.unit), pair, judge
+            )
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -71,7 +73,13 @@ def of_accuracies(
     """Return evidence from the difference of test accuracy between two runs, named by default as their strategies."""
     names = names or (runs[0].result.strategy, runs[1].result.strategy)
     sides = [run.by_seed("test_accuracy") for run in runs]
-    return comparison.of_pairs(names, sides, judge, max(run.an_image("test_accuracy") for run in runs))
+    step = max(run.an_image("test_accuracy") for run in runs)
+    return comparison.of_pairs(names, sides, for_gain(judge, runs[0]), step)
+
+
+def for_gain(judge: Judge, run: StrategyRun) -> Judge:
+    """Return a judge of differences of a run's metric, from a judge of gains."""
+    return lambda interval: judge(interval.gain(run.metric))
 
 
 def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
@@ -82,7 +90,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
             measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test {grid.measured}"
-            comparison = PairComparison((grid, drawn), measure, "fraction")
+            comparison = PairComparison((grid, drawn), measure, grid.metric.unit)
             if trials == 1:
                 found.append(comparison.unsettled("drawing a single tau is not a search"))
             elif trials >= whole:
@@ -105,11 +113,11 @@ def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
         for random_tau, grid in study.both("stochastic", "grid"):
             seconds = _second_best(grid)
             measure = f"stochastic - second-best tau, validation {grid.measured}"
-            comparison = PairComparison((random_tau, grid), measure, "fraction")
+            comparison = PairComparison((random_tau, grid), measure, grid.metric.unit)
             if seconds:
                 sides = [random_tau.by_seed("val_accuracy"), seconds]
                 step = random_tau.an_image("val_accuracy")
-                found.append(comparison.of_pairs(("stochastic", "second-best"), sides, better, step))
+                found.append(comparison.of_pairs(("stochastic", "second-best"), sides, for_gain(better, grid), step))
             else:
                 reason = "the second-best tau of a repeat is determined from the others, which needs two complete grids"
                 found.append(comparison.unsettled(reason))
@@ -130,7 +138,7 @@ def _second_best(grid: StrategyRun) -> dict[int, float]:
     found = {}
     for seed, table in tables.items():
         others = [one for other, one in tables.items() if other != seed]
-        ranked = sorted(table, key=lambda tau: (-statistics.fmean(one[tau] for one in others), tau))
+        ranked = sorted(table, key=lambda tau: (-grid.metric.score(statistics.fmean(one[tau] for one in others)), tau))
         found[seed] = table[ranked[1]]
     return found
 

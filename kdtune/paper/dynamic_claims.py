@@ -10,8 +10,7 @@ from kdtune.analysis.difference_verdicts import paired_comparison, with_verdicts
 from kdtune.analysis.green_index import DEFAULT_WEIGHT, energy_multiple
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired
 from kdtune.catalog.builtin import STRATEGIES, TEMPERATURES
-from kdtune.catalog.metric import ACCURACY, Metric
-from kdtune.paper.claim_tests import MARGIN, of_accuracies
+from kdtune.paper.claim_tests import MARGIN, for_gain, of_accuracies
 from kdtune.paper.evidence import Evidence, PairComparison
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 
@@ -28,14 +27,14 @@ def _net_gain(method: StrategyRun, drawn: StrategyRun) -> Evidence:
     label = method.result.strategy
     multiple = energy_multiple(method.result, drawn.result, "charged_kwh")
     measure = f"{label} - stochastic, test {method.measured} less {DEFAULT_WEIGHT:g} point for each doubling of energy"
-    comparison = PairComparison((method, drawn), measure, "fraction")
+    comparison = PairComparison((method, drawn), measure, method.metric.unit)
     if multiple is None:
         return comparison.unsettled("energy was not measured")
-    price = DEFAULT_WEIGHT / 100 * math.log2(multiple)
+    price = method.metric.score(DEFAULT_WEIGHT / method.metric.scale * math.log2(multiple))
     net = {seed: accuracy - price for seed, accuracy in method.by_seed("test_accuracy").items()}
     names = (f"{label}, at {multiple:.2f} x the energy", "stochastic")
     sides = [net, drawn.by_seed("test_accuracy")]
-    return comparison.of_pairs(names, sides, _no_gain, method.an_image("test_accuracy"))
+    return comparison.of_pairs(names, sides, for_gain(_no_gain, method), method.an_image("test_accuracy"))
 
 
 def none_beats_fixed(studies: Sequence[StudyRun]) -> list[Evidence]:
@@ -52,20 +51,21 @@ def none_beats_fixed(studies: Sequence[StudyRun]) -> list[Evidence]:
 
 def _better_than_fixed(pairs: Sequence[tuple[StrategyRun, StrategyRun]]) -> set[str]:
     """Return the methods of a study that ``kdtune compare`` calls better, with Holm's correction over these methods."""
-    metric = Metric(ACCURACY)
     compared = []
     for method, fixed in pairs:
         differences = paired(method.by_seed("test_accuracy"), fixed.by_seed("test_accuracy"))
         resolution = max(method.an_image("test_accuracy"), fixed.an_image("test_accuracy"))
-        compared.append(paired_comparison(method.result.strategy, differences, metric, MARGIN, resolution))
-    return {one.strategy for one in with_verdicts(compared, metric, MARGIN) if one.verdict == "better"}
+        compared.append(paired_comparison(method.result.strategy, differences, method.metric, MARGIN, resolution))
+    verdicts = with_verdicts(compared, pairs[0][0].metric, MARGIN) if pairs else ()
+    return {one.strategy for one in verdicts if one.verdict == "better"}
 
 
 def _against_fixed(method: StrategyRun, fixed: StrategyRun, *, is_better: bool) -> Evidence:
     label = method.result.strategy
-    comparison = PairComparison((method, fixed), f"{label} - fixed, test {method.measured}", "fraction")
+    comparison = PairComparison((method, fixed), f"{label} - fixed, test {method.measured}", method.metric.unit)
     one = of_accuracies(comparison, (method, fixed), partial(_does_not_beat, is_better=is_better))
-    if one.verdict == "not settled" and not one.reason and one.interval and one.interval.low > 0:
+    gain = one.interval and one.interval.gain(method.metric)
+    if one.verdict == "not settled" and not one.reason and gain and gain.low > 0:
         return replace(one, reason="the tests of kdtune compare, corrected for all methods, do not establish the gain")
     return one
 

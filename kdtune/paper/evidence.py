@@ -26,7 +26,7 @@ class Evidence:
         is_papers: Whether these are the paper's studies for this claim.
         departs: Descriptions of unusual options and, for the paper's studies, of reductions and changes.
         measure: What was compared, such as ``stochastic - grid, test accuracy``.
-        unit: ``fraction`` of accuracy, ``tau`` or ``ratio``.
+        unit: Unit of the metric, such as ``fraction`` of accuracy; ``tau`` or ``ratio``.
         sides: Mean of each side over the pairs, by name; empty for ratios.
         interval: Interval of the difference or ratio; None without pairs.
         verdict: The verdict.
@@ -64,7 +64,7 @@ class PairComparison:
         Args:
             runs: Both sides.
             measure: What is compared.
-            unit: ``fraction``, ``tau`` or ``ratio``.
+            unit: Unit of the metric, such as ``fraction``; ``tau`` or ``ratio``.
             apart_from: Keys of :data:`kdtune.analysis.comparability.MUST_AGREE` in which the sides may differ.
         """
         self._apart = differences([run.folder for run in runs], apart_from)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
 from kdtune.analysis.find_results import Places, find_results_if_any
-from kdtune.catalog.metric import ACCURACY
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
@@ -83,7 +83,12 @@ class StrategyRun:
     @property
     def measured(self) -> str:
         """Name of what :meth:`by_seed` returns, such as ``accuracy``."""
-        return ACCURACY if self.has_accuracy else self.result.deciding.title
+        return ACCURACY if self.has_accuracy else self.metric.title
+
+    @property
+    def metric(self) -> Metric:
+        """What :meth:`by_seed` returns."""
+        return Metric(ACCURACY) if self.has_accuracy else self.result.deciding
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from kdtune.report.statistics_table import points
 from kdtune.report.units import Unit, energy, energy_unit
 
 _NOTE = (
-    "Validation values of the best training that each repeat had finished when it was charged so much. The start "
-    "counts before the first training; idle power and evaluation grow in proportion to the trainings. Trials count in "
-    "the order of suggestion."
+    "Validation values of the best training that each repeat had finished when it was charged so much; after its last "
+    "training, of the one that the strategy chose. The start counts before the first training; idle power and "
+    "evaluation grow in proportion to the trainings. Trials count in the order of suggestion."
 )
 
 
@@ -37,10 +37,10 @@ def budget_markdown(found: EqualBudget) -> str:
 
 def _rows(found: EqualBudget) -> list[list[str]]:
     unit = energy_unit(one.kwh_needed for one in found.strategies)
-    names = ["strategy", f"val. {Metric(found.metric).title} %", "repeats", "trainings", f"first model at {unit.name}"]
-    return [names, *(_cells(one, unit) for one in found.strategies)]
+    names = ["strategy", f"val. {found.metric_info.heading}", "repeats", "trainings", f"first model at {unit.name}"]
+    return [names, *(_cells(one, found.metric_info, unit) for one in found.strategies)]
 
 
-def _cells(one: AtBudget, unit: Unit) -> list[str]:
+def _cells(one: AtBudget, metric: Metric, unit: Unit) -> list[str]:
     trials = NOTHING if one.trials is None else f"{one.trials:.3g}"
-    return [one.strategy, points(one.validation), str(one.repeats), trials, unit.number(one.kwh_needed)]
+    return [one.strategy, points(one.validation, metric), str(one.repeats), trials, unit.number(one.kwh_needed)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.analysis.strategy_figures import common_metric
 from kdtune.catalog.metric import ACCURACY
-from kdtune.report.number_formats import NOTHING, describe_choice, percent, ratio
+from kdtune.report.number_formats import NOTHING, describe_choice, of_metric, ratio
 from kdtune.report.row_names import network_name
 from kdtune.report.units import Unit, co2_unit, energy_unit, flops_unit
 from kdtune.results.shared_document import Teacher
@@ -18,10 +18,10 @@ Row = list[str]
 BASELINE = "stochastic"
 
 #: The columns that matter most; ``{}`` are the metric and the unit of energy.
-LEADING = ("strategy", "test {metric} %", "energy ({energy})", "energy as run")
+LEADING = ("strategy", "test {metric}", "energy ({energy})", "energy as run")
 
 #: The other columns.
-FURTHER = ("trials", "tau", "val. {metric} %", "training only", "CO2 ({co2})", "{flops}")
+FURTHER = ("trials", "tau", "val. {metric}", "training only", "CO2 ({co2})", "{flops}")
 
 #: An optional column.
 GREEN = "green index"
@@ -68,7 +68,7 @@ def columns(results: Sequence[StrategyResult], teacher: Teacher | None = None, *
     """
     units = CostUnits.of(results, teacher)
     words = {
-        "metric": common_metric(results).title,
+        "metric": common_metric(results).heading,
         "energy": units.energy.name,
         "co2": units.co2.name,
         "flops": units.flops.name,
@@ -112,7 +112,7 @@ def cost_rows(
         cost = result.cost
         leading = [
             result.strategy + ("" if result.status == "completed" else f" ({result.status})"),
-            percent(*result.mean_and_std(shown, "test")),
+            of_metric(shown, *result.mean_and_std(shown, "test")),
             units.energy.number(cost.of_one_model(cost.charged_kwh)),
             ratio(energy_multiple(result, base, "charged_kwh")),
         ]
@@ -120,7 +120,7 @@ def cost_rows(
         further = [
             NOTHING if trials is None else f"{round(trials, 2):g}",
             chosen_points(result),
-            percent(*result.mean_and_std(shown, "val")),
+            of_metric(shown, *result.mean_and_std(shown, "val")),
             ratio(energy_multiple(result, base, "training_kwh")),
             units.co2.number(cost.of_one_model(cost.charged_co2_g)),
             units.flops.number(flops_of(cost.of_one_model(cost.gflops_millions))),
@@ -144,14 +144,14 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult], *, wide: bo
         network_name("teacher", teacher.model)
         + (", given" if teacher.given else "")
         + (f", mean of {teacher.count}" if teacher.count else ""),
-        percent(teacher.test.get(metric.name)),
+        of_metric(metric, teacher.test.get(metric.name)),
         units.energy.number(carbon.kwh(energy.charged_uj) if energy else None),
         NOTHING,
     ]
     further = [
         NOTHING if teacher.given else "1",
         NOTHING,
-        percent(teacher.val_accuracy if metric.name == ACCURACY else teacher.val_objective),
+        of_metric(metric, teacher.val_accuracy if metric.name == ACCURACY else teacher.val_objective),
         NOTHING,
         units.co2.number(carbon.co2_g(energy.charged_uj) if energy else None),
         units.flops.number(flops_of(teacher.gflops_millions)),

@@ -11,7 +11,7 @@ from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
 from kdtune.report.cost_rows import Row
-from kdtune.report.number_formats import NOTHING, amount, percent, ratio, significant
+from kdtune.report.number_formats import NOTHING, amount, of_metric, ratio, significant, with_unit
 from kdtune.report.row_names import network_name
 from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.report.tables import how_computed, how_emitted, how_far_off, how_measured
@@ -63,7 +63,7 @@ def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
 
 def _named(columns: Sequence[str], document: InferenceDocument) -> list[str]:
     """Return columns with the name of the metric that decided the study."""
-    return [name.replace("acc.", document.deciding.title) for name in columns]
+    return [name.replace("acc. %", document.deciding.heading) for name in columns]
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
@@ -99,7 +99,7 @@ def _network_row(name: str, document: InferenceDocument, network: NetworkInUse) 
         name,
         f"{network.parameters:,}",
         amount(network.macs),
-        percent(network.deciding),
+        of_metric(document.deciding, network.deciding),
         significant(network.ms_per_pass),
         _spread(network.images_per_s, network.images_per_s_std),
         _spread(network.uj_per_image, network.uj_per_image_std),
@@ -122,7 +122,7 @@ def payback_row(document: InferenceDocument) -> Row:
     alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
         document.strategy,
-        percent(document.student.deciding),
+        of_metric(document.deciding, document.student.deciding),
         _joules(alone),
         repaid_after(alone),
         _joules(with_teacher),
@@ -250,8 +250,8 @@ def _disagreements(documents: Sequence[InferenceDocument]) -> list[str]:
             now, then = one.test_objective, one.recorded_test_objective
             if abs(now - then) >= metric.resolution:
                 lines.append(
-                    f"Different from the record: {name} reached a {metric.title} of {percent(now)} % here, and of "
-                    f"{percent(then)} % when the study ran."
+                    f"Different from the record: {name} reached a {metric.title} of {with_unit(metric, now)} here, "
+                    f"and of {with_unit(metric, then)} when the study ran."
                 )
     return lines
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from kdtune.catalog.metric import ACCURACY, Metric, deciding_value
 from kdtune.energy.carbon import Carbon, raw_kwh
-from kdtune.report.number_formats import NOTHING, describe_point, duration, percent, significant
+from kdtune.report.number_formats import NOTHING, describe_point, duration, of_metric, significant, with_unit
 from kdtune.report.units import energy
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
@@ -158,13 +158,13 @@ class _Display(Watcher):
         """Return the best finished trial of the strategy in words; empty before there is one."""
         if self._best is None:
             return ""
-        value = percent(self._best.val_deciding)
-        return f"best so far: {value} % at tau {describe_point(self._best.point)}, seed {self._best.seed}"
+        value = with_unit(self._objective, self._best.val_deciding)
+        return f"best so far: {value} at tau {describe_point(self._best.point)}, seed {self._best.seed}"
 
 
-def _teacher_progress(epochs: int, metrics: dict[str, Any]) -> str:
-    value = percent(deciding_value(metrics))
-    return f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {value} %"
+def _teacher_progress(metric: Metric, epochs: int, metrics: dict[str, Any]) -> str:
+    value = with_unit(metric, deciding_value(metrics))
+    return f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {value}"
 
 
 class PlainLines(_Display):
@@ -182,7 +182,7 @@ class PlainLines(_Display):
         # Progress is read now and then, so an epoch may be seen several times or never.
         tenths = 10 * metrics["epoch"] // epochs
         if tenths not in (0, self._tenths_of_teacher):
-            self._print(_teacher_progress(epochs, metrics))
+            self._print(_teacher_progress(self._objective, epochs, metrics))
         self._tenths_of_teacher = tenths
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
@@ -192,7 +192,11 @@ class PlainLines(_Display):
     def trial_ended(self, trial: Trial) -> None:
         super().trial_ended(trial)
         progress = self._progress
-        outcome = f"validation {percent(trial.val_deciding)} %" if trial.val_deciding is not None else f"{trial.error}"
+        outcome = (
+            f"validation {with_unit(self._objective, trial.val_deciding)}"
+            if trial.val_deciding is not None
+            else f"{trial.error}"
+        )
         self._print(
             f"{self._strategy} {progress.ended[self._strategy]}/{progress.planned[self._strategy]}: "
             f"tau {describe_point(trial.point)}, seed {trial.seed}, {trial.epochs} epochs, {trial.status}, {outcome}; "
@@ -221,7 +225,7 @@ class LiveTable(_Display):
             self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
-        self._message = _teacher_progress(epochs, metrics)
+        self._message = _teacher_progress(self._objective, epochs, metrics)
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)
@@ -262,7 +266,7 @@ class LiveTable(_Display):
     def _table(self) -> Table:
         """Return a row for each running trial."""
         table = Table(box=None, pad_edge=False)
-        for name in ("trial", "tau", "seed", "", "epoch", f"val. {self._objective.title} %", "W", "energy"):
+        for name in ("trial", "tau", "seed", "", "epoch", f"val. {self._objective.heading}", "W", "energy"):
             table.add_column(name, justify="left" if name in ("trial", "tau", "") else "right")
         for running in list(self._running.values()):
             table.add_row(
@@ -271,7 +275,7 @@ class LiveTable(_Display):
                 str(running.trial.seed),
                 ProgressBar(total=max(1, running.epochs), completed=running.epoch, width=_TRIAL_BAR),
                 f"{running.epoch}/{running.epochs}",
-                percent(running.value),
+                of_metric(self._objective, running.value),
                 significant(running.watts),
                 energy(self._kwh(running.energy_uj)),
             )

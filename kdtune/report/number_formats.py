@@ -1,6 +1,7 @@
 """Formats of numbers and points, used by all tables."""
 
 from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, TEMPERATURES
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.specs.component import Component
 from kdtune.specs.search_space import Point
 
@@ -22,9 +23,20 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 def percent(mean: float | None, std: float | None = None) -> str:
     """Format a fraction as a percentage, with its deviation if given: ``87.6 +- 1.2``."""
+    return of_metric(Metric(ACCURACY), mean, std)
+
+
+def of_metric(metric: Metric, mean: float | None, std: float | None = None) -> str:
+    """Format a value of a metric without its unit, with its deviation if given; fractions as percentages."""
     if mean is None:
         return NOTHING
-    return f"{mean * 100:.1f}" + ("" if std is None else f" +- {std * 100:.1f}")
+    shown = f"{mean * metric.scale:.{metric.decimals}f}"
+    return shown + ("" if std is None else f" +- {std * metric.scale:.{metric.decimals}f}")
+
+
+def with_unit(metric: Metric, mean: float | None, std: float | None = None) -> str:
+    """Format a value of a metric with its unit: ``87.6 +- 1.2 %``."""
+    return f"{of_metric(metric, mean, std)} {metric.shown_unit}".rstrip()
 
 
 def ratio(value: float | None) -> str:

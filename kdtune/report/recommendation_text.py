@@ -5,7 +5,7 @@ from collections import Counter
 from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.recommendation import ComparedStrategy, Recommendation
 from kdtune.report.number_formats import describe_choice, significant
-from kdtune.report.statistics_table import in_words, points, sources_in_words
+from kdtune.report.statistics_table import in_words, margin_in_words, points, sources_in_words
 
 _AT_CHANCE = (
     "There is no answer: no model is better than always predicting the most frequent class, so differences between the "
@@ -43,7 +43,7 @@ def _basis(found: Recommendation) -> list[str]:
         return []
     return [
         f"This rests on {_repeats(found)}{_sources(found)}, paired by seed, and on a margin of "
-        f"{significant(100 * found.margin)} points below which a difference does not matter."
+        f"{margin_in_words(found.margin, found.metric_info)} below which a difference does not matter."
     ]
 
 
@@ -77,9 +77,9 @@ def _sources(found: Recommendation) -> str:
     return f" over {sources_in_words(found.vary)}" if found.vary else ""
 
 
-def _verdict(one: BaselineComparison, margin: float) -> str:
+def _verdict(one: BaselineComparison, found: Recommendation) -> str:
     """Return a verdict in words; how many repeats would settle it is listed with what is missing."""
-    return in_words(one, margin).partition(":")[0]
+    return in_words(one, found.margin, found.metric_info).partition(":")[0]
 
 
 def _named(one: ComparedStrategy) -> str:
@@ -97,18 +97,24 @@ def _of_search(
     found: Recommendation, gain: BaselineComparison, search: ComparedStrategy, single: ComparedStrategy
 ) -> str:
     text = (
-        f"Searching with {search.strategy} ({search.trials} trainings) gains {points(gain.difference, signed=True)} "
-        f"points over {single.strategy}{_for_energy(gain)} ({_verdict(gain, found.margin)})"
+        f"Searching with {search.strategy} ({search.trials} trainings) gains {_gain_with_unit(found, gain)} "
+        f"over {single.strategy}{_for_energy(gain)} ({_verdict(gain, found)})"
     )
     if found.control is None or found.control_gain is None or found.search_over_control is None:
         return f"{text}. How much of that is luck is not known."
     restarts = f"{found.control.trials} restarts of one training ({found.control.strategy})"
-    luck = points(found.control_gain.difference, signed=True)
+    luck = _gain(found, found.control_gain)
     over = found.search_over_control
-    return (
-        f"{text}; {restarts} gain {luck}, so the search itself gives {points(over.difference, signed=True)} "
-        f"({_verdict(over, found.margin)})."
-    )
+    return f"{text}; {restarts} gain {luck}, so the search itself gives {_gain(found, over)} ({_verdict(over, found)})."
+
+
+def _gain(found: Recommendation, one: BaselineComparison) -> str:
+    """Return how much better a strategy is than another one."""
+    return points(one.difference and one.difference.gain(found.metric_info), found.metric_info, signed=True)
+
+
+def _gain_with_unit(found: Recommendation, one: BaselineComparison) -> str:
+    return f"{_gain(found, one)} {found.metric_info.difference_unit}".rstrip()
 
 
 def _for_energy(gain: BaselineComparison) -> str:
@@ -128,6 +134,6 @@ def _of_teacher(found: Recommendation) -> str:
     if gain is None or found.alone is None:
         return ""
     return (
-        f"Distillation with {gain.strategy} gains {points(gain.difference, signed=True)} points over "
-        f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({_verdict(gain, found.margin)})."
+        f"Distillation with {gain.strategy} gains {_gain_with_unit(found, gain)} over "
+        f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({_verdict(gain, found)})."
     )

@@ -7,12 +7,20 @@ from rich.text import Text
 
 from kdtune.analysis.replay_forecast import BudgetPoint, ReplayForecast
 from kdtune.catalog.metric import Metric
-from kdtune.report.number_formats import NOTHING, percent
+from kdtune.report.number_formats import NOTHING, of_metric
 from kdtune.report.split_table import SplitTable
 from kdtune.report.units import Unit, energy_unit
 
 #: ``{}`` are the metric and the unit of energy.
-COLUMNS = ("strategy", "trainings", "energy ({energy})", "val. {metric} %", "elsewhere %", "regret", "finds the best")
+COLUMNS = (
+    "strategy",
+    "trainings",
+    "energy ({energy})",
+    "val. {metric}",
+    "elsewhere {unit}",
+    "regret",
+    "finds the best",
+)
 
 #: Numbers of trainings that are shown, besides the largest one.
 SHOWN = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
@@ -22,12 +30,15 @@ def replay_table(forecasts: Sequence[ReplayForecast]) -> RenderableType:
     """Return the table of all forecasts with its notes."""
     if not forecasts:
         return Text("No strategy of the study can be replayed.")
-    metrics = {one.metric for one in forecasts}
-    title = Metric(metrics.pop()).title if len(metrics) == 1 else "objective"
+    metrics = {one.metric_info for one in forecasts}
+    title, shown = "objective", ""
+    if len(metrics) == 1:
+        [metric] = metrics
+        title, shown = metric.heading, metric.shown_unit
     studies = ", ".join(dict.fromkeys(one.study for one in forecasts))
     unit = energy_unit(point.training_kwh for one in forecasts for point in one.curve)
-    names = [name.format(metric=title, energy=unit.name) for name in COLUMNS]
-    table = SplitTable(f"{studies}: replayed searches", names, ("strategy",), names.index("elsewhere %"))
+    names = [name.format(metric=title, unit=shown, energy=unit.name).rstrip() for name in COLUMNS]
+    table = SplitTable(f"{studies}: replayed searches", names, ("strategy",), 4)
     for place, one in enumerate(forecasts):
         if place:
             table.add_section()
@@ -40,16 +51,19 @@ def replay_rows(forecast: ReplayForecast, unit: Unit) -> list[list[str]]:
     """Return a row for each number of trainings that is shown, with energies in the given unit."""
     last = forecast.curve[-1]
     shown = [point for point in forecast.curve if point.trials in SHOWN or point is last]
-    return [[forecast.strategy if place == 0 else "", *_cells(point, unit)] for place, point in enumerate(shown)]
+    return [
+        [forecast.strategy if place == 0 else "", *_cells(point, forecast.metric_info, unit)]
+        for place, point in enumerate(shown)
+    ]
 
 
-def _cells(point: BudgetPoint, unit: Unit) -> list[str]:
+def _cells(point: BudgetPoint, metric: Metric, unit: Unit) -> list[str]:
     return [
         str(point.trials),
         unit.number(point.training_kwh),
-        percent(point.validation),
-        percent(point.elsewhere),
-        NOTHING if point.regret is None else f"{100 * point.regret:.1f}",
+        of_metric(metric, point.validation),
+        of_metric(metric, point.elsewhere),
+        NOTHING if point.regret is None else of_metric(metric, point.regret),
         f"{point.found_best:.0%}",
     ]
 
@@ -72,6 +86,6 @@ def replay_notes(forecasts: Sequence[ReplayForecast]) -> list[str]:
     )
     lines.append(
         "Elsewhere: validation value at the chosen point in the other repeats, which the choice does not flatter. "
-        "Regret: points by which the choice is worse than the best of the grid in its repeat."
+        "Regret: by how much the choice is worse than the best of the grid in its repeat."
     )
     return lines

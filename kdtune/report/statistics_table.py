@@ -15,7 +15,7 @@ from kdtune.report.number_formats import NOTHING, significant
 from kdtune.report.split_table import SplitTable
 
 #: Columns about each strategy; ``{}`` is the metric.
-STRATEGY_COLUMNS = ("strategy", "test {} %", "val. - test", "ECE %", "NLL")
+STRATEGY_COLUMNS = ("strategy", "test {}", "val. - test", "ECE %", "NLL")
 
 #: Columns about each comparison with the baseline.
 COMPARISON_COLUMNS = (
@@ -67,61 +67,60 @@ def _has_spread(found: TableStatistics) -> bool:
 def _tables(found: TableStatistics) -> list[tuple[str, list[list[str]]]]:
     """Return title and rows of each table; the first row has the names of the columns."""
     studies = ", ".join(found.studies)
-    names = [name.format(Metric(found.metric).title) for name in STRATEGY_COLUMNS]
-    strategies = [names, *(_strategy_cells(one) for one in found.strategies)]
+    names = [name.format(found.metric_info.heading) for name in STRATEGY_COLUMNS]
+    strategies = [names, *(_strategy_cells(one, found.metric_info) for one in found.strategies)]
     tables = [(f"{studies}: means over repeats, with 95 % intervals", strategies)]
     if found.comparisons:
-        comparisons = [[*COMPARISON_COLUMNS], *(_comparison_cells(one, found.margin) for one in found.comparisons)]
+        comparisons = [[*COMPARISON_COLUMNS], *(_comparison_cells(one, found) for one in found.comparisons)]
         tables.append((f"{studies}: compared with {found.baseline}, paired by seed", comparisons))
     return tables
 
 
-def _strategy_cells(one: StrategySummary) -> list[str]:
+def _strategy_cells(one: StrategySummary, metric: Metric) -> list[str]:
     return [
         one.strategy,
-        points(one.test),
-        points(one.gap, signed=True),
+        points(one.test, metric),
+        points(one.gap, metric, signed=True),
         NOTHING if one.ece is None else f"{100 * one.ece.mean:.1f}",
         NOTHING if one.nll is None else f"{one.nll.mean:.3f}",
     ]
 
 
-def _comparison_cells(one: BaselineComparison, margin: float) -> list[str]:
+def _comparison_cells(one: BaselineComparison, found: TableStatistics) -> list[str]:
     return [
         one.strategy,
-        points(one.difference, signed=True),
-        _noise(one),
+        points(one.difference, found.metric_info, signed=True),
+        _noise(one, found.metric_info),
         _p(one.t_p_holm),
         _p(one.sign_flip_p),
         NOTHING if one.better_share is None else f"{one.better_share.mean:.2f}",
         _ratio(one.energy_as_run),
         _ratio(one.energy_training),
-        in_words(one, margin),
+        in_words(one, found.margin, found.metric_info),
     ]
 
 
-def _noise(one: BaselineComparison) -> str:
-    """Format the standard errors of a difference over repeats and over test images, in points."""
+def _noise(one: BaselineComparison, metric: Metric) -> str:
+    """Format the standard errors of a difference over repeats and over test images."""
     if one.seed_error is None:
         return NOTHING
-    images = NOTHING if one.image_error is None else f"{100 * one.image_error:.2f}"
-    return f"{100 * one.seed_error:.2f} / {images}"
+    images = NOTHING if one.image_error is None else f"{metric.scale * one.image_error:.{metric.decimals + 1}f}"
+    return f"{metric.scale * one.seed_error:.{metric.decimals + 1}f} / {images}"
 
 
-def points(interval: Interval | None, *, signed: bool = False) -> str:
-    """Format a mean fraction and its interval in points: ``+0.3 (-0.1 to +0.7)``."""
+def points(interval: Interval | None, metric: Metric, *, signed: bool = False) -> str:
+    """Format the mean of a metric and its interval, fractions in points: ``+0.3 (-0.1 to +0.7)``."""
     if interval is None:
         return NOTHING
-    form = "{:+.1f}" if signed else "{:.1f}"
-    text = form.format(_no_minus_zero(100 * interval.mean))
+
+    def form(value: float) -> str:
+        rounded = round(metric.scale * value, metric.decimals) + 0.0  # without the sign of a negative zero
+        return f"{rounded:{'+' if signed else ''}.{metric.decimals}f}"
+
+    text = form(interval.mean)
     if not interval.is_bounded:
         return text
-    low, high = (form.format(_no_minus_zero(100 * end)) for end in (interval.low, interval.high))
-    return f"{text} ({low} to {high})"
-
-
-def _no_minus_zero(value: float) -> float:
-    return round(value, 1) + 0.0
+    return f"{text} ({form(interval.low)} to {form(interval.high)})"
 
 
 def _p(value: float | None) -> str:
@@ -137,9 +136,9 @@ def _ratio(interval: Interval | None) -> str:
     return f"{text} ({significant(interval.low)} to {significant(interval.high)})" if interval.is_bounded else text
 
 
-def in_words(one: BaselineComparison, margin: float) -> str:
+def in_words(one: BaselineComparison, margin: float, metric: Metric) -> str:
     """Return the verdict of a comparison in words."""
-    within = f"within {significant(100 * margin)} points"
+    within = f"within {margin_in_words(margin, metric)}"
     if one.verdict == "equivalent":
         return f"equivalent {within}"
     if one.verdict != "open":
@@ -152,6 +151,11 @@ def in_words(one: BaselineComparison, margin: float) -> str:
     if one.repeats_to_settle is None:
         return f"open: more than {MOST_REPEATS} repeats" if one.difference_std else "open"
     return f"open: about {needed} repeats"
+
+
+def margin_in_words(margin: float, metric: Metric) -> str:
+    """Return a margin with its unit, such as ``0.5 points``."""
+    return f"{significant(metric.scale * margin)} {metric.difference_unit}".rstrip()
 
 
 def statistics_notes(found: TableStatistics) -> list[str]:
@@ -171,11 +175,12 @@ def statistics_notes(found: TableStatistics) -> list[str]:
         f"Verdicts: paired by seed. A difference is claimed only where the t test (with Holm's correction for {n} "
         f"comparison{'s' * (n > 1)}), the test of random signs and the BCa bootstrap interval agree at {ALPHA:.0%}; "
         "equivalence by two one-sided t tests, corrected likewise, and the bootstrap interval within the margin "
-        f"of {significant(100 * found.margin)} points, which the study fixed. P(better) is the share of repeats won, "
-        "ties counting half."
+        f"of {margin_in_words(found.margin, found.metric_info)}, which the study fixed. P(better) is the share of "
+        "repeats won, ties counting half."
     )
+    unit = f", in {found.metric_info.difference_unit}" if found.metric_info.difference_unit else ""
     lines.append(
-        "Noise: standard error of the difference over repeats / over test images, in points"
+        f"Noise: standard error of the difference over repeats / over test images{unit}"
         + ("." if any(one.image_error is not None for one in found.comparisons) else "; the latter is not known here.")
     )
     lines += _too_few(found.comparisons)

@@ -161,7 +161,7 @@ class InferenceDocument:
         charged: How the charge was measured.
         hardware: The node on which inference was measured.
         carbon: Factors that convert energy to CO2.
-        objective: Name of the study's objective; None if that is the accuracy.
+        objective, objective_info: As in :class:`kdtune.results.strategy_result.StrategyResult`.
     """
 
     schema_version: int
@@ -184,11 +184,12 @@ class InferenceDocument:
     hardware: tuple[Node, ...]
     carbon: Carbon
     objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    objective_info: Metric | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def deciding(self) -> Metric:
         """The metric that decided the study."""
-        return Metric(self.objective or ACCURACY)
+        return self.objective_info or Metric(self.objective or ACCURACY)
 
     @property
     def is_shared(self) -> bool:
@@ -235,7 +236,6 @@ def network_in_use(
     for turn in turns:
         total.merge(turn.account)
     images, wall_s = sum(turn.images for turn in turns), sum(turn.wall_s for turn in turns)
-    speeds = [turn.images / turn.wall_s for turn in turns]
     charged_uj = total.charged_uj(dedicated=dedicated)
     sources = [(bucket, total.sources[bucket]) for bucket in charged_buckets(dedicated=dedicated)]
     # For a device whose counter covers all its power, the static part is unknown and not included.
@@ -252,7 +252,7 @@ def network_in_use(
         wall_s=wall_s,
         ms_per_pass=wall_s * 1e3 * test_images / images,
         images_per_s=images / wall_s,
-        images_per_s_std=_std(speeds),
+        images_per_s_std=_std([turn.images / turn.wall_s for turn in turns]),
         energy_uj={**total.buckets, "node_total": total.node_uj},
         charged_uj=charged_uj,
         static_uj=static_uj,

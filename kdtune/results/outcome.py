@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from kdtune.catalog.builtin import is_method
-from kdtune.catalog.metric import ACCURACY
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.interval_shares import split_integer
@@ -88,6 +88,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
         objective=objective,
         loss=study.loss.name if is_method(study.loss.name) else None,
         synthetic=synthetic_images_of(study, shared),
+        objective_info=None if study.objective_info == Metric(study.objective) else study.objective_info,
     )
 
 

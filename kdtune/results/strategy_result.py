@@ -149,6 +149,8 @@ class StrategyResult:
         objective: Name of the study's objective; None if that is the accuracy.
         loss: Name of the study's loss; None unless it is a method of its own.
         synthetic: The images on which students were trained if they were made from the teacher; otherwise None.
+        objective_info: How the objective is judged and shown; None if its name says that already, as for all objectives
+            of built-in tasks.
     """
 
     schema_version: int
@@ -165,11 +167,12 @@ class StrategyResult:
     objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     loss: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     synthetic: SyntheticImagesResult | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    objective_info: Metric | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def deciding(self) -> Metric:
         """The metric that decided the study."""
-        return Metric(self.objective or ACCURACY)
+        return self.objective_info or Metric(self.objective or ACCURACY)
 
     def mean_and_std(self, metric: Metric, part: Literal["val", "test"]) -> tuple[float | None, float | None]:
         """Mean and standard deviation over repeats of the accuracy or of :attr:`deciding`."""

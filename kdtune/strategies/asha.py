@@ -12,9 +12,8 @@ from pydantic import BaseModel, Field
 
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
-from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy, require_finite
-from kdtune.strategies.random import Options as RandomOptions
-from kdtune.strategies.random import Random
+from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
+from kdtune.strategies.random import starting_points
 
 
 class Options(NoOptions):
@@ -40,11 +39,7 @@ class Asha(Strategy):
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         assert isinstance(options, Options)
-        if options.trials is None:
-            require_finite(space, "asha without 'trials'")
-            self._waiting = [Suggestion(values=point) for point in space.points()]
-        else:
-            self._waiting = Random(space, RandomOptions(trials=options.trials), seed).suggestions()
+        self._waiting = starting_points(space, options.trials, seed, "asha")
         self._points = len(self._waiting)
         self._rungs = self._rungs_left = options.rungs
         self._reduction = options.reduction

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from kdtune.specs.search_space import Dimension, Point, SearchSpace
 from kdtune.specs.suggestion import Suggestion
-from kdtune.strategies.base import MAX_TRIALS, OneRound, Outcome
+from kdtune.strategies.base import MAX_TRIALS, OneRound, Outcome, require_finite
 from kdtune.strategies.gain_rule import GainRule
 
 
@@ -79,3 +79,21 @@ def _draw(dimension: Dimension, generator: random.Random) -> float:
     if dimension.log:
         return math.exp(generator.uniform(math.log(low), math.log(high)))
     return generator.uniform(low, high)
+
+
+def starting_points(space: SearchSpace, trials: int | None, seed: int, strategy: str) -> list[Suggestion]:
+    """Return the points with which a successive halving starts.
+
+    Args:
+        space: The search space.
+        trials: Number of points to draw; None for all points of the space.
+        seed: Seed of the repeat.
+        strategy: Name of the strategy, for the message.
+
+    Raises:
+        SpecError: All points are wanted and the space is not finite.
+    """
+    if trials is not None:
+        return Random(space, Options(trials=trials), seed).suggestions()
+    require_finite(space, f"{strategy} without 'trials'")
+    return [Suggestion(values=point) for point in space.points()]

@@ -13,9 +13,8 @@ from pydantic import BaseModel, Field
 
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
-from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy, require_finite
-from kdtune.strategies.random import Options as RandomOptions
-from kdtune.strategies.random import Random
+from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
+from kdtune.strategies.random import starting_points
 
 
 class Options(NoOptions):
@@ -41,11 +40,7 @@ class SuccessiveHalving(Strategy):
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         assert isinstance(options, Options)
-        if options.trials is None:
-            require_finite(space, "successive-halving without 'trials'")
-            self._points = [Suggestion(values=point) for point in space.points()]
-        else:
-            self._points = Random(space, RandomOptions(trials=options.trials), seed).suggestions()
+        self._points = starting_points(space, options.trials, seed, "successive-halving")
         self._reduction, self._rungs = options.reduction, options.rungs
         self._rung = 0
         self._outcomes: list[list[Outcome]] = [[] for _ in self._points]

@@ -6,6 +6,10 @@ import pytest
 
 from kdtune.analysis.comparison import compare
 from kdtune.analysis.equal_budget import at_budget
+from kdtune.report.html.drawing import Series
+from kdtune.report.html.training_figures import search_history
+from kdtune.report.reported_study import read_study
+from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
 from tests.studies import here
 
@@ -42,6 +46,18 @@ def test_a_smaller_budget_has_what_was_finished_by_then(folder):
     assert (two.trials, two.validation.mean) == (2, pytest.approx(0.65))
     none = grid_at(folder, 0.3 * per_repeat)
     assert (none.repeats, none.trials, none.validation) == (0, 0, None)
+
+
+def test_a_strategy_that_chooses_its_model_ends_with_its_choice(tmp_path):
+    values = [[0.5, 0.7, 0.6], [0.6, 0.5, 0.8]]
+    ran(tmp_path, "grid", [0.6, 0.6], points=POINTS, val=values, chosen=[2, 0], trial_s=[4, 4])
+    found = compare(tmp_path / "small")
+    [whole] = at_budget(found, 1.0).strategies
+    assert whole.validation.mean == whole.curve[-1].validation == found.outcomes[0].summary.val_accuracy_mean == 0.6
+    shown = read_study(StudyFolder(tmp_path / "small"), list(found.folders))
+    assert search_history(shown, {"grid": Series("grid", 0)}).rows[-1] == ["3", "60.0"]
+    [two] = at_budget(found, 0.9 * found.outcomes[0].cost.per_repeat_kwh).strategies
+    assert two.validation.mean == pytest.approx(0.65), "before the end it has chosen nothing"
 
 
 def test_without_energies_nothing_is_known(tmp_path):

@@ -28,7 +28,7 @@ def statistics(differences=DIFFERENCES, **changes):
     summaries = [StrategySummary(name, test, 0.01, test, gap, ece, None) for name in differences]
     summaries.append(StrategySummary("stochastic", test, 0.01, test, None, None, Interval(0.41, 0.4, 0.42, n)))
     found = TableStatistics(
-        ("small",), "accuracy", MARGIN, "stochastic", tuple(summaries), with_verdicts(compared, METRIC, MARGIN)
+        ("small",), "accuracy", METRIC, MARGIN, "stochastic", tuple(summaries), with_verdicts(compared, METRIC, MARGIN)
     )
     return replace(found, **changes)
 
@@ -78,7 +78,7 @@ def test_noise_of_seeds_and_images_and_calibration_are_shown_where_known():
 
 def test_an_open_comparison_names_the_repeats_that_would_settle_it():
     [one] = statistics({"none": [0.010, -0.002, 0.012, 0.001, 0.004, 0.003]}).comparisons
-    assert in_words(one, MARGIN) == f"open: about {one.repeats_to_settle} repeats" and one.repeats_to_settle > 6
+    assert in_words(one, MARGIN, METRIC) == f"open: about {one.repeats_to_settle} repeats" and one.repeats_to_settle > 6
 
 
 @pytest.mark.parametrize(("n", "p"), [(3, "0.25"), (5, "0.0625")])
@@ -92,14 +92,14 @@ def test_few_repeats_say_that_an_exact_test_cannot_be_significant(n, p):
 def test_an_open_verdict_names_as_many_repeats_as_an_exact_test_needs(n, settling, named):
     [one] = statistics({"none": [0.010, -0.002, 0.012, 0.001, 0.004, 0.003, 0.005][:n]}).comparisons
     open_one = replace(one, verdict="open", repeats_to_settle=settling)
-    assert in_words(open_one, MARGIN) == f"open: about {named} repeats"
+    assert in_words(open_one, MARGIN, METRIC) == f"open: about {named} repeats"
     assert "; 6 repeats or more can." in shown(statistics({"none": [0.01, 0.02, 0.03]}))
 
 
 def test_two_repeats_or_none_in_common_are_open_with_the_reason():
     [two] = statistics({"grid": [0.1, 0.2]}).comparisons
-    assert in_words(two, MARGIN) == "open: 6 repeats are needed"
-    assert in_words(replace(two, difference=None), MARGIN) == "open: no seed in common"
+    assert in_words(two, MARGIN, METRIC) == "open: 6 repeats are needed"
+    assert in_words(replace(two, difference=None), MARGIN, METRIC) == "open: no seed in common"
 
 
 def test_one_repeat_gives_a_line_instead_of_a_table():

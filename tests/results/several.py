@@ -10,11 +10,11 @@ from kdtune.energy.sensors.node import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.shared_document import Teacher
 from kdtune.results.shared_inputs import write_shared
-from kdtune.results.trial import best
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.storage.records import parsed
 from tests.energy.simulated import Node, trial, two_cores
+from tests.recipes import spec_of
 from tests.results.finished import WORKLOAD, write_ledger
 from tests.studies import small_study
 
@@ -35,6 +35,7 @@ def ran(
     *,
     points: Sequence[dict[str, Any]] = ({"tau": 4},),
     val: Sequence[Sequence[float]] | None = None,
+    chosen: Sequence[int] | None = None,
     trial_s: Sequence[float] | None = None,
     start_s: float = 0.0,
     images: tuple[int, int] = (100, 50),
@@ -54,6 +55,7 @@ def ran(
         accuracies: Accuracy on the test images of each repeat; None for a repeat without an evaluation.
         points: Points of the trials of each repeat.
         val: Validation accuracies of the points, for each repeat; by default all are 0.5.
+        chosen: For each repeat, the number of the trial that the strategy chose; by default it did not choose itself.
         trial_s: Seconds of each training, by repeat; by default nothing is metered. A training uses 14 W: 4 W of a core
             and 10 W of half the memory.
         start_s: Seconds before the first training, in which everything but memory (20 W) is idle.
@@ -85,7 +87,8 @@ def ran(
         node.others_have(Neighbours(node.t_ns, 1))
     for repeat, seed in enumerate(spec.seeds()):
         for index, point in enumerate(points):
-            one = log.suggestion(f"t{repeat}-{index}", repeat, seed, index, point)
+            trained = spec_of(spec, point, seed) if spec.objective_info else None
+            one = log.suggestion(f"t{repeat}-{index}", repeat, seed, index, point, trained)
             log.attempt(one)
             if trial_s:
                 window = one.window(1)
@@ -93,12 +96,11 @@ def ran(
             reached = val[repeat][index] if val else 0.5
             found = {"val_accuracy": reached} if spec.task.name == DEFAULT_TASK else {"val_objective": reached}
             log.end(one, "completed", epochs=spec.training.epochs, val_loss=1.0, **found)
-        log.plan_complete(repeat)
+        log.plan_complete(repeat, log.trials[f"t{repeat}-{chosen[repeat]}"] if chosen else None)
         accuracy = accuracies[repeat]
         if accuracy is not None:
-            chosen = best(log.of_repeat(repeat))
             name = "accuracy" if spec.task.name == DEFAULT_TASK else spec.objective
-            log.evaluation(repeat, chosen.id, {name: accuracy, **(metrics or {})})
+            log.evaluation(repeat, log.chosen(repeat).id, {name: accuracy, **(metrics or {})})
     log.stopped("incomplete" if None in accuracies else "completed")
     if trial_s:
         write_ledger(node.stop(), folder.ledger)

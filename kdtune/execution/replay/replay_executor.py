@@ -1,7 +1,7 @@
 """The replay executor: runs a strategy on recorded trials instead of training, by the same protocol."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from kdtune.errors import ResultsError
 from kdtune.execution.replay.recorded_trials import PointKey, Reached, RecordedRepeat, RecordedTrial, key_of
@@ -16,7 +16,8 @@ class ReplayedTrial:
     Attributes:
         key: Its point.
         energy_uj: Its energy in microjoules, in proportion to its epochs if it is a part; None if unknown.
-        best: The point that the search would choose if it ended after this trial; None if none has succeeded yet.
+        best: The point that the search would choose if it ended after this trial; None if none has succeeded yet. After
+            the last trial of a strategy that chooses its model itself, this is the strategy's choice.
     """
 
     key: PointKey
@@ -46,12 +47,14 @@ class ReplayExecutor:
             strategy: The strategy, which has not been asked yet.
 
         Raises:
-            ResultsError: The strategy suggests a point that the recorded grid does not have.
+            ResultsError: The strategy suggests a point that the recorded grid does not have, or chooses a point that it
+                did not train to its end.
         """
         outcomes: dict[tuple[PointKey, int | None], Outcome] = {}
         trained: dict[PointKey, int] = {}
         trials: list[ReplayedTrial] = []
         best: tuple[float, float, int] | None = None
+        ended: set[PointKey] = set()
         chosen: PointKey | None = None
         while suggestions := strategy.ask():
             told = []
@@ -63,6 +66,7 @@ class ReplayExecutor:
                     reached, epochs = self._trained(strategy, suggestion, recorded, target)
                     outcomes[key, target] = _outcome(suggestion, reached)
                     if reached is not None and epochs is None:
+                        ended.add(key)
                         rank = (-reached.score, reached.val_loss, len(trials))
                         if best is None or rank < best:
                             best, chosen = rank, key
@@ -70,6 +74,8 @@ class ReplayExecutor:
                     trained[key] = epochs or 0
                 told.append(outcomes[key, target])
             strategy.tell(told)
+        if trials and (choice := _choice(strategy, ended)) is not None:
+            trials[-1] = replace(trials[-1], best=choice)
         return trials
 
     def _found(self, key: PointKey, suggestion: Suggestion) -> RecordedTrial:
@@ -93,6 +99,17 @@ class ReplayExecutor:
             if not strategy.report(suggestion, epoch, reached.score) and epoch < len(recorded.epochs):
                 return reached, epoch
         return recorded.last, None
+
+
+def _choice(strategy: Strategy, ended: Collection[PointKey]) -> PointKey | None:
+    """Return the point that a strategy chooses itself among those trained to their end; None for the best one."""
+    choice = strategy.choice() if strategy.chooses else None
+    if choice is None:
+        return None
+    key = key_of(choice.as_point())
+    if key not in ended:
+        raise ResultsError(f"{strategy}: choice() returned {choice.as_point()}, which was not trained to its end")
+    return key
 
 
 def _target(suggestion: Suggestion, recorded: RecordedTrial) -> int | None:

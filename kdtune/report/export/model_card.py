@@ -8,7 +8,7 @@ from kdtune.analysis.difference_verdicts import sample_std
 from kdtune.catalog.builtin import TASKS
 from kdtune.errors import ResultsError
 from kdtune.report.csv_and_markdown import as_markdown, markdown_list
-from kdtune.report.number_formats import describe_choice, percent
+from kdtune.report.number_formats import describe_choice, with_unit
 from kdtune.report.recommendation_text import recommendation_text
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.tables import how_emitted, notes
@@ -84,7 +84,7 @@ def _body(study: ReportedStudy, one: ReportedStrategy) -> str:
     chosen = ", ".join(dict.fromkeys(describe_choice(repeat.chosen) for repeat in result.repeats))
     facts = [
         f"Student: {ran.student}. Teacher: {ran.teacher}. Data: {ran.dataset}. Loss: {ran.loss}. Tau: {chosen}.",
-        f"Test {study.metric.title}: {percent(mean, std)} %, over {len(one.figures.test)} repeat(s).",
+        f"Test {study.metric.title}: {with_unit(study.metric, mean, std)}, over {len(one.figures.test)} repeat(s).",
         f"Energy of one model: {energy(kwh)}, CO2: {co2(grams)}. Every trial of the search is included.",
         f"The training of the teacher is not included: {teacher}.",
     ]

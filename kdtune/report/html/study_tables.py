@@ -8,7 +8,7 @@ from kdtune.analysis.green_index import energy_multiple
 from kdtune.analysis.study_commands import beside, command_for
 from kdtune.report.cost_rows import chosen_points
 from kdtune.report.html.drawing import Series
-from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
+from kdtune.report.number_formats import NOTHING, describe_point, of_metric, ratio
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
@@ -70,7 +70,7 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
         rows.append(
             [
                 PageCell(one.name + state, mark=series[one.name]),
-                PageCell(percent(mean, std).replace("+-", "±"), mean),
+                PageCell(of_metric(study.metric, mean, std).replace("+-", "±"), mean),
                 PageCell(unit.number(kwh[one.name]), kwh[one.name]),
                 PageCell(ratio(multiple).replace(" x", " ×"), multiple),
                 PageCell(NOTHING if trials is None else f"{round(trials, 2):g}", trials),
@@ -80,9 +80,15 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
     if teacher:
         known = teacher.test.get(study.metric.name)
         spent = carbon.kwh(teacher.training.charged_uj) if teacher.training else None
-        texts = [percent(known), unit.number(spent), NOTHING, NOTHING if teacher.given else "1", NOTHING]
+        texts = [
+            of_metric(study.metric, known),
+            unit.number(spent),
+            NOTHING,
+            NOTHING if teacher.given else "1",
+            NOTHING,
+        ]
         rows.append([PageCell(network_name("teacher", teacher.model)), *map(PageCell, texts)])
-    names = ("strategy", f"test {study.metric.title} %", f"energy of one model ({unit.name})")
+    names = ("strategy", f"test {study.metric.heading}", f"energy of one model ({unit.name})")
     return PageTable(
         "Accuracy and cost of one model",
         (*names, f"times {study.baseline}", "trainings", "tau"),
@@ -115,7 +121,7 @@ def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MO
                 PageCell(describe_point(trial.point), float(tau) if isinstance(tau, int | float) else None),
                 PageCell(str(trial.seed), trial.seed),
                 PageCell(str(trial.index + 1), trial.index),
-                PageCell(percent(value), value),
+                PageCell(of_metric(study.metric, value), value),
                 PageCell(NOTHING if trial.val_loss is None else f"{trial.val_loss:.3f}", trial.val_loss),
                 PageCell(unit.number(spent), spent),
                 PageCell(str(trial.epochs), trial.epochs),
@@ -124,7 +130,7 @@ def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MO
             ]
         )
     left_out = len(every) - len(shown)
-    columns = ("strategy", "tau", "seed", "number", f"val. {study.metric.title} %", "val. loss")
+    columns = ("strategy", "tau", "seed", "number", f"val. {study.metric.heading}", "val. loss")
     return PageTable(
         f"All trials ({len(every)})" if not left_out else f"The first {len(shown)} of {len(every)} trials",
         (*columns, f"energy ({unit.name})", "epochs", "attempts", "outcome"),

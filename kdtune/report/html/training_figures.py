@@ -18,7 +18,7 @@ from kdtune.report.html.drawing import (
     thinned,
     whole_numbers,
 )
-from kdtune.report.number_formats import percent, significant
+from kdtune.report.number_formats import of_metric, significant
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.results.epoch_log import Epoch
 from kdtune.results.trial import Trial
@@ -46,14 +46,14 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
     others = [one for one in study.strategies if one.result.repeats and not any(map(_has_one_tau, one.trials))]
     taus = sorted(at)
     with canvas() as (figure, axes):
-        dots = [(tau, 100 * value) for tau in taus for value in at[tau].values()]
+        dots = [(tau, study.metric.scale * value) for tau in taus for value in at[tau].values()]
         axes.plot(*zip(*dots, strict=True), linestyle="", marker=".", color=COLOURS[7], markersize=4)
-        means = [100 * statistics.fmean(at[tau].values()) for tau in taus]
+        means = [study.metric.scale * statistics.fmean(at[tau].values()) for tau in taus]
         axes.plot(taus, means, color=INK, linewidth=1.8)
         for one, trial in chosen:
             axes.plot(
                 trial.point["tau"],
-                100 * (study.value(trial) or 0.0),
+                study.metric.scale * (study.value(trial) or 0.0),
                 marker="o",
                 markersize=9,
                 color=series[one.name].colour,
@@ -63,12 +63,15 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
             mean = one.result.mean_and_std(study.metric, "val")[0]
             if mean is not None:
                 axes.axhline(
-                    100 * mean, color=series[one.name].colour, linestyle=series[one.name].dashes, linewidth=1.2
+                    study.metric.scale * mean,
+                    color=series[one.name].colour,
+                    linestyle=series[one.name].dashes,
+                    linewidth=1.2,
                 )
         if all(tau.is_integer() for tau in taus):
             whole_numbers(axes)
         axes.set_xlabel("temperature tau")
-        axes.set_ylabel(f"validation {study.metric.title} (%)")
+        axes.set_ylabel(f"validation {study.metric.heading}")
         count = {tau: sum(trial.point["tau"] == tau for _, trial in chosen) for tau in taus}
         return finished(
             figure,
@@ -78,8 +81,11 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
             "that searches chose, in the colour of the search. Horizontal lines are the means of strategies whose "
             "tau is not fixed. Where the line is flat and the dots scatter, a search finds luck rather than a better "
             "tau.",
-            ("tau", f"validation {study.metric.title} %", "repeats", "chosen by searches"),
-            [[f"{tau:g}", value_with_spread([*at[tau].values()]), str(len(at[tau])), str(count[tau])] for tau in taus],
+            ("tau", f"validation {study.metric.heading}", "repeats", "chosen by searches"),
+            [
+                [f"{tau:g}", value_with_spread(study.metric, [*at[tau].values()]), str(len(at[tau])), str(count[tau])]
+                for tau in taus
+            ],
             [series[name] for name in dict.fromkeys(one.name for one in (*(one for one, _ in chosen), *others))],
         )
 
@@ -111,12 +117,12 @@ def learning_curves(study: ReportedStudy, series: Mapping[str, Series]) -> Repor
         for name, curve in curves.items():
             style, epochs = series[name], thinned(sorted(curve), 200)
             if len(curves) <= _MOST_BANDS and any(len(values) > 1 for values in curve.values()):
-                low, high = ([100 * end(curve[epoch]) for epoch in epochs] for end in (min, max))
+                low, high = ([study.metric.scale * end(curve[epoch]) for epoch in epochs] for end in (min, max))
                 draw_band(axes, style, epochs, low, high)
-            draw_curve(axes, style, epochs, [100 * statistics.median(curve[epoch]) for epoch in epochs])
+            draw_curve(axes, style, epochs, [study.metric.scale * statistics.median(curve[epoch]) for epoch in epochs])
         whole_numbers(axes)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(f"validation {study.metric.title} (%)")
+        axes.set_ylabel(f"validation {study.metric.heading}")
         epochs = thinned(sorted({epoch for curve in curves.values() for epoch in curve}), 30)
         return finished(
             figure,
@@ -125,8 +131,11 @@ def learning_curves(study: ReportedStudy, series: Mapping[str, Series]) -> Repor
             "The median over repeats"
             + (", and a band from the lowest to the highest repeat" if len(curves) <= _MOST_BANDS else "")
             + ". The last epoch counts, not the best one.",
-            ("epoch", *(f"{name} (%)" for name in curves)),
-            [[str(epoch), *(percent(_median(curve.get(epoch))) for curve in curves.values())] for epoch in epochs],
+            ("epoch", *(f"{name} {study.metric.shown_unit}".rstrip() for name in curves)),
+            [
+                [str(epoch), *(of_metric(study.metric, _median(curve.get(epoch))) for curve in curves.values())]
+                for epoch in epochs
+            ],
             [series[name] for name in curves],
         )
 
@@ -197,22 +206,23 @@ def search_history(study: ReportedStudy, series: Mapping[str, Series]) -> Report
         for name, histories in found.items():
             style, mean = series[name], _mean_history(histories)
             numbers = range(1, len(mean) + 1)
-            axes.step(numbers, [100 * value for value in mean], where="post", color=style.colour,
+            axes.step(numbers, [study.metric.scale * value for value in mean], where="post", color=style.colour,
                       linestyle=style.dashes, linewidth=1.8)  # fmt: skip
-            axes.plot(len(mean), 100 * mean[-1], marker=style.mark, color=style.colour, markersize=7)
+            axes.plot(len(mean), study.metric.scale * mean[-1], marker=style.mark, color=style.colour, markersize=7)
         whole_numbers(axes)
         axes.set_xlabel("finished trainings of a repeat")
-        axes.set_ylabel(f"best validation {study.metric.title} so far (%)")
+        axes.set_ylabel(f"best validation {study.metric.heading} so far")
         longest = max(len(_mean_history(one)) for one in found.values())
         return finished(
             figure,
             "search",
             "The course of searches",
-            "The best validation value that a search had found after each training, the mean over repeats. Restarts of "
-            "one training rise in the same way by luck alone, so a search is worth as much as it rises above them.",
-            ("trainings", *(f"{name} (%)" for name in found)),
+            "The best validation value that a search had found after each training, and at the end that of the model "
+            "that it chose; the mean over repeats. Restarts of one training improve in the same way by luck alone, so "
+            "a search is worth as much as it is better than them.",
+            ("trainings", *(f"{name} {study.metric.shown_unit}".rstrip() for name in found)),
             [
-                [str(number), *(percent(_place(_mean_history(one), number)) for one in found.values())]
+                [str(number), *(of_metric(study.metric, _place(_mean_history(one), number)) for one in found.values())]
                 for number in thinned(range(1, longest + 1), 40)
             ],
             [series[name] for name in found],
@@ -220,13 +230,19 @@ def search_history(study: ReportedStudy, series: Mapping[str, Series]) -> Report
 
 
 def _histories(study: ReportedStudy, one: ReportedStrategy) -> list[list[float]]:
-    """Return the best value after each finished training, for each repeat; empty if no repeat has several."""
+    """Return the best value after each finished training, for each repeat; empty if no repeat has several.
+
+    The last one is the value of the model that the strategy chose, which need not be the best.
+    """
     score, histories = study.metric.score, []
     for number in range(len(one.result.repeats)):
         values = [study.value(trial) for trial in one.trials if trial.repeat == number and trial.status == "completed"]
         best: list[float] = []
         for value in (value for value in values if value is not None):
             best.append(max([value, *best[-1:]], key=score))
+        chosen = next((study.value(trial) for trial in one.chosen_trials() if trial.repeat == number), None)
+        if best and chosen is not None:
+            best[-1] = chosen
         if best:
             histories.append(best)
     return histories if any(len(history) > 1 for history in histories) else []

@@ -63,6 +63,25 @@ def test_only_recorded_points_count():
         ReplayExecutor(record({2: 0.5})).run(Script([5.5]))
 
 
+def test_a_strategy_that_chooses_its_model_is_replayed_with_its_choice():
+    class Chooses(Script):
+        chooses, wanted = True, 2
+
+        def choice(self):
+            return Suggestion(values={"tau": self.wanted}) if self.wanted else None
+
+    recorded = ReplayExecutor(record({2: 0.5, 3: 0.7, 4: 0.6, 5: None}))
+    trials = recorded.run(Chooses([2, 3], [4]))
+    assert [dict(one.best)["tau"] for one in trials] == [2, 3, 2]
+    script = Chooses([2, 3, 5])
+    for script.wanted in (4, 5):
+        script.rounds = [[2, 3, 5]]
+        with pytest.raises(ResultsError, match=r"choice\(\) returned .*, which was not trained to its end"):
+            recorded.run(script)
+    script.rounds, script.wanted = [[2, 3]], None
+    assert dict(recorded.run(script)[-1].best)["tau"] == 3
+
+
 def test_a_strategy_that_judges_epochs_stops_trials_at_the_cost_of_their_epochs():
     class Stops(Script):
         judges_epochs = True
