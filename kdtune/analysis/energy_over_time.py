@@ -29,7 +29,7 @@ def _of_node(records: Sequence[Record], *, dedicated: bool) -> Curve:
         ledger.add(record)
         account = ledger.account
         seen.append((account.duration_ns / 1e9, account.charged_uj(dedicated=dedicated), dict(account.unheld_uj)))
-    # The idle energy of GPUs that turn out to be unused is charged to nobody.
+    # The idle energy of GPUs that turn out to be unused is not charged.
     unused = ledger.account.unused_gpus if dedicated else set()
     return [(second, uj - sum(unheld.get(gpu, 0) for gpu in unused)) for second, uj, unheld in seen]
 

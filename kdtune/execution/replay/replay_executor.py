@@ -28,8 +28,9 @@ class ReplayedTrial:
 class ReplayExecutor:
     """Answers the suggestions of a strategy from the trials of one recorded repeat.
 
-    Only recorded points count; nothing is interpolated. As in a study, a round is told when all of its trials have
-    ended, in the order of its suggestions, and a point that is suggested again is answered from its record.
+    Only recorded points count; nothing is interpolated. As in a study, the strategy receives the outcomes of a round
+    when all of its trials have ended, in the order of its suggestions, and a point that is suggested again is
+    answered from its record.
     """
 
     def __init__(self, repeat: RecordedRepeat) -> None:
