@@ -86,12 +86,13 @@ class Component(FrozenModel):
         return f"{self.short_name}({options})" if options else self.short_name
 
 
-def component_of(value: Any) -> Any:
+def component_of(value: Any, *, example: str = '{ ref = "./file.py:NAME", width = 2 }') -> Any:
     """Return the component that a value of a study refers to; other values are returned and fail validation.
 
     Args:
         value: A name or reference; a table with the key ``ref``, the other keys being options; a function or class; or
             a component.
+        example: A table that suits the key, for the message about a table without ``ref``.
     """
     if isinstance(value, Component):
         return value
@@ -101,7 +102,7 @@ def component_of(value: Any) -> Any:
         return Component(name=reference_to(value))
     if isinstance(value, Mapping):
         if _REFERENCE not in value:
-            raise ValueError('has no ref; write a name, or a table such as { ref = "./file.py:NAME", width = 2 }')
+            raise ValueError(f"has no ref; write a name, or a table such as {example}")
         made = component_of(value[_REFERENCE])
         if not isinstance(made, Component):
             raise ValueError("ref has to be a name or a reference")

@@ -25,6 +25,19 @@ COMPONENT_CATALOGS = {
     "synthesis": SYNTHESES,
 }
 
+#: A network of the user's own, with an option.
+_NETWORK = '{ ref = "./file.py:NAME", width = 2 }'
+
+#: A table for each of these keys, for the message about one without ``ref``.
+_EXAMPLES = {
+    "task": '{ ref = "detection", hint_weight = 1.0 }',
+    "dataset": '{ ref = "./file.py:NAME", size = 32 }',
+    "teacher": _NETWORK,
+    "student": _NETWORK,
+    "loss": '{ ref = "./file.py:NAME", beta = 2.0 }',
+    "synthesis": f'{{ ref = "deep-inversion", images = 2304 }}; known methods: {", ".join(SYNTHESES)}',
+}
+
 
 def find_components(references: Mapping[str, str]) -> dict[str, str]:
     """Return references with absolute paths, by key of the study. Relative paths refer to the working folder.
@@ -55,7 +68,7 @@ def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[s
     faults = []
     for key, catalog in COMPONENT_CATALOGS.items():
         try:
-            component = component_of(table.get(key))
+            component = component_of(table.get(key), example=_EXAMPLES[key])
             if isinstance(component, Component):
                 found = catalog.resolve(
                     component.name, here() if {key, f"{key}.ref"} & {*set_keys} else _folder_of(where)

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,24 @@ def test_all_unknown_components_are_reported_at_once(tmp_path):
 def test_a_value_that_names_no_component_is_refused(value, problem):
     with pytest.raises(SpecError, match=problem):
         load_study(small_study(student=value))
+
+
+@pytest.mark.parametrize(
+    ("key", "table"),
+    [
+        ("student", '{ ref = "./file.py:NAME", width = 2 }'),
+        ("task", '{ ref = "detection", hint_weight = 1.0 }'),
+        ("synthesis", '{ ref = "deep-inversion", images = 2304 }; known methods: deep-inversion, cmi, noise'),
+    ],
+)
+def test_a_table_without_a_reference_is_refused_with_an_example_that_suits_the_key(key, table):
+    with pytest.raises(SpecError, match=re.escape(f"{key}: has no ref; write a name, or a table such as {table}")):
+        load_study(small_study(**{key: {"method": "foo"}}))
+
+
+def test_the_tables_in_messages_are_accepted():
+    study = load_study(small_study(synthesis={"ref": "deep-inversion", "images": 2304}))
+    assert study.synthesis.options["images"] == 2304
 
 
 def _net(num_classes, in_channels):
