@@ -59,7 +59,7 @@ def check_own_components(context: TrainingContext) -> None:
     rounds, wrong = first_rounds(study, labels, where)
     faults += [*wrong, *check_recipes(context, rounds, where, networks=fits)]
     if own and not faults:
-        faults += check_steps(context, where)[1]
+        faults += check_steps(context, where, rounds)[1]
     if faults:
         raise SpecError(faults)
 
@@ -126,12 +126,17 @@ def check_recipes(
     return check_on_logits(context, named, batches, where)
 
 
-def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep], list[Fault], list[str]]:
+def check_steps(
+    context: TrainingContext, where: str, rounds: Mapping[str, Sequence[Suggestion]]
+) -> tuple[list[CheckedStep], list[Fault], list[str]]:
     """Take a training step at each extreme temperature, in each precision that the study may use.
+
+    Temperatures that look ahead ask more of a network than its gradient, so each takes a step of its own.
 
     Args:
         context: The study's training context; it is not changed, except that its data are loaded.
         where: The study's file, for messages.
+        rounds: Suggestions by label of the strategies that may look ahead.
 
     Returns:
         The steps, the faults that they showed, and remarks.
@@ -143,6 +148,7 @@ def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep]
     for precision in _precisions(study):
         numerics = Numerics(precision=precision, memory_layout="contiguous", compile="off")
         here = context.with_study(study.model_copy(update={"numerics": numerics, "teacher_logits": "live"}))
+        faults += _look_ahead_faults(here, rounds, precision, where)
         for suggestion in _extremes(study):
             recipe = resolved_recipe(study, suggestion)
             tau = suggestion.values.get("tau") if recipe.needs_teacher else None
@@ -166,6 +172,21 @@ def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep]
                 names = ", ".join(untrained[:3]) + (f" and {len(untrained) - 3} more" if len(untrained) > 3 else "")
                 remarks.append(f"student {study.student}: no gradient reaches {names}: they are not trained")
     return steps, faults, remarks
+
+
+def _look_ahead_faults(
+    context: TrainingContext, rounds: Mapping[str, Sequence[Suggestion]], precision: str, where: str
+) -> list[Fault]:
+    """Take a step for each strategy that looks ahead, and return a fault for each one that cannot."""
+    faults = []
+    for label, suggestions in rounds.items():
+        recipe = resolved_recipe(context.study, suggestions[0])
+        if recipe.meta is not None:
+            try:
+                _take_step(context, recipe, None, precision)
+            except KdtuneError as error:
+                faults.append(Fault(where, f"strategies.{label}", f"model {context.study.student}: {error}"))
+    return faults
 
 
 def _precisions(study: Study) -> tuple[str, ...]:

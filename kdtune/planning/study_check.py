@@ -164,7 +164,7 @@ def _check_steps(
         networks = len(found.networks) == 2 and not _names(found, "teacher", "student", "training.batch_size")
         found.faults += check_recipes(context, rounds, where, networks=networks)
     if not found.faults:
-        found.steps, faults, remarks = check_steps(context, where)
+        found.steps, faults, remarks = check_steps(context, where, rounds)
         found.faults += faults
         found.remarks += remarks
 

@@ -57,6 +57,22 @@ def scripted(num_classes, in_channels):
     return net
 
 
+class Squared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        ctx.save_for_backward(values)
+        return values.square()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+class BackwardAlone(Tiny):
+    def forward(self, images):
+        return Squared.apply(super().forward(images))
+
+
 def normalised(num_classes, in_channels):
     return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, 4), nn.BatchNorm1d(4), nn.Linear(4, num_classes))
 """
@@ -157,6 +173,14 @@ def test_parameters_that_no_gradient_reaches_are_a_remark(check):
     assert found.remarks == [
         "student nets.py:partly_trained: no gradient reaches head.weight, head.bias: they are not trained"
     ]
+
+
+def test_a_network_that_a_strategy_cannot_look_ahead_with_is_a_fault_of_that_strategy(check):
+    strategies = {"none": {}, "learned": {"strategy": "single", "temperature": "meta"}}
+    [fault] = check(student="./nets.py:BackwardAlone", strategies=strategies).faults
+    assert fault.key == "strategies.learned"
+    assert fault.problem.startswith("model nets.py:BackwardAlone: the temperature 'meta' needs derivatives in forward")
+    assert check(student="./nets.py:Tiny", strategies=strategies).faults == []
 
 
 def test_a_loss_and_networks_are_checked_although_the_data_set_has_a_fault(check):
