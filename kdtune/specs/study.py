@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, LOSSES, objectives_of
+from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, LOSSES, TASKS, objectives_of
 from kdtune.catalog.metric import Metric
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.counts import Count
@@ -204,7 +205,7 @@ class Study(Setting):
     repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
     seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     vary: tuple[Source, ...] = ()
-    margin: Fraction = DEFAULT_MARGIN
+    margin: float = Field(default=DEFAULT_MARGIN, gt=0.0, le=1e12)
     strategies: dict[str, dict[str, Any]]
 
     @field_validator("name")
@@ -216,6 +217,16 @@ class Study(Setting):
             "names the folder of the results and is that of the file unless given, so it has to consist of at most 100 "
             "letters, digits, '.', '_' and '-' and to begin with a letter or digit; rename the file, or give a name"
         )
+
+    @field_validator("margin")
+    @classmethod
+    def _is_a_fraction_of_built_in_metrics(cls, margin: float, info: ValidationInfo) -> float:
+        task = info.data.get("task")
+        if margin >= 1 and (task is None or task.name in TASKS):
+            raise ValueError(
+                f"is a fraction, like accuracies, so it has to be less than 1; half a point is {DEFAULT_MARGIN}"
+            )
+        return margin
 
     @field_validator("vary")
     @classmethod

@@ -57,6 +57,19 @@ def test_a_fraction_of_one_is_not_read_as_one_image():
         study(validation=1.0)
 
 
+@pytest.mark.parametrize("margin", [0, -0.1, 1, 5.0])
+def test_the_margin_of_a_built_in_task_is_a_fraction(margin):
+    with pytest.raises(ValidationError, match="margin"):
+        study(margin=margin)
+
+
+def test_the_margin_of_ones_own_task_is_in_the_unit_of_its_metric(tmp_path):
+    (tmp_path / "tasks.py").write_text(
+        "from kdtune.tasks.classification.task import Classification\nclass Pixels(Classification): pass\n"
+    )
+    assert study(task=f"{tmp_path}/tasks.py:Pixels", margin=2.5).margin == 2.5
+
+
 @pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "x" * 101, "a\n", "-rf", "a\0"])
 def test_a_name_that_is_not_a_folder_name_is_refused(name):
     with pytest.raises(ValidationError):
