@@ -21,6 +21,7 @@ LAYERS = (
     ("temperature",),
     ("methods", "strategies"),
     ("tasks", "training"),
+    ("quantisation",),
     ("artifacts",),
     ("results",),
     ("forecast",),

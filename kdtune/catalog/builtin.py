@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdtune.catalog.builtin_data import DATASETS as DATASETS
+from kdtune.catalog.builtin_models import MODELS as MODELS
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.metric import ACCURACY, Metric
 
@@ -25,27 +26,6 @@ def objectives_of(task: str) -> tuple[Metric, ...]:
     found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
     return found
 
-
-MODELS = Catalog("model", "kdtune.models")
-MODELS.add_scheme("torchvision", "kdtune.models.torchvision_networks:TORCHVISION")
-MODELS.add_scheme("timm", "kdtune.models.timm_networks:TIMM")
-MODELS.add("convnet_2_4_4", "kdtune.models.convnet:convnet_2_4_4", "three convolutions of 2, 4 and 4 channels")
-MODELS.add("convnet_4_8_16", "kdtune.models.convnet:convnet_4_8_16", "three convolutions of 4, 8 and 16 channels")
-MODELS.add("convnet_16_32_64", "kdtune.models.convnet:convnet_16_32_64", "three convolutions of 16, 32 and 64 channels")
-MODELS.add("convnet_32", "kdtune.models.convnet:convnet_32", "three convolutions of 32 channels each")
-MODELS.add("resnet18", "kdtune.models.resnet:resnet18", "ResNet-18 with a 3x3 stem, 11.2 M parameters")
-MODELS.add("resnet20", "kdtune.models.resnet:resnet20", "ResNet-20 for CIFAR, 0.28 M parameters")
-MODELS.add("resnet56", "kdtune.models.resnet:resnet56", "ResNet-56 for CIFAR, 0.86 M parameters")
-MODELS.add("resnet8x4", "kdtune.models.resnet:resnet8x4", "ResNet-8 with four times the channels, 1.2 M parameters")
-MODELS.add("resnet32x4", "kdtune.models.resnet:resnet32x4", "ResNet-32 with four times the channels, 7.4 M parameters")
-MODELS.add("wrn_16_1", "kdtune.models.wide_resnet:wrn_16_1", "wide ResNet WRN-16-1, 0.18 M parameters")
-MODELS.add("wrn_16_2", "kdtune.models.wide_resnet:wrn_16_2", "wide ResNet WRN-16-2, 0.70 M parameters")
-MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40-2, 2.3 M parameters")
-MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
-MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
-MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
-MODELS.add("mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "its half width, 0.8 M parameters")
-MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
@@ -230,7 +210,9 @@ VARYING_TEMPERATURE = "stochastic"
 
 #: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
 #: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
-#: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures.
+#: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures;
+#: ``begins_after``, the label of the strategy with whose chosen student it begins unless the option ``after`` names
+#: one; ``requires``, packages that kdtune does not depend on, with what installs them.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -264,6 +246,22 @@ STRATEGIES.add(
     "kdtune.strategies.none:NoDistillation",
     "no search: the student alone, trained on the labels without a teacher",
     needs_teacher=False,
+)
+STRATEGIES.add(
+    "qat",
+    "kdtune.strategies.quantised:Qat",
+    "quantisation-aware training of the student that another strategy chose (int8)",
+    needs_teacher=False,
+    begins_after="none",
+    requires={"torchao": "kdtune[quantize]"},
+)
+STRATEGIES.add(
+    "ptq",
+    "kdtune.strategies.quantised:Ptq",
+    "quantisation of the student that another strategy chose, without training (int8)",
+    needs_teacher=False,
+    begins_after="none",
+    requires={"torchao": "kdtune[quantize]"},
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
 

@@ -1,7 +1,7 @@
 """The order of a strategy's trials over all repeats, from its suggestions and the trial log."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import partial
@@ -148,17 +148,26 @@ class Plan:
     not run again.
     """
 
-    def __init__(self, study: Study, strategies: list[Strategy], log: TrialLog) -> None:
+    def __init__(
+        self,
+        study: Study,
+        strategies: list[Strategy],
+        log: TrialLog,
+        start_of: Callable[[str, int], str] | None = None,
+    ) -> None:
         """Plan one strategy.
 
         Args:
             study: The study.
             strategies: The strategy of each repeat.
             log: The trial log; every suggestion is written to it.
+            start_of: From the label of another strategy and the number of a repeat to the identity of the trial that
+                it chose; None if no training begins with the student of another one.
         """
         self._study = study
         self._log = log
-        log.resolve_earlier(self._resolved)
+        self._start_of = start_of
+        log.resolve_earlier(lambda suggestion, seed: resolved_trial(study, suggestion, seed))
         self._repeats = [
             _Repeat(number, seed, strategy)
             for number, (seed, strategy) in enumerate(zip(study.seeds(), strategies, strict=True))
@@ -221,13 +230,16 @@ class Plan:
                 repeat.exhausted = True
                 self._log.plan_complete(repeat.number)
 
-    def _resolved(self, suggestion: Suggestion, seed: int) -> TrialSpec:
-        return resolved_trial(self._study, suggestion, seed)
+    def _resolved(self, repeat: _Repeat, suggestion: Suggestion) -> TrialSpec:
+        start = None
+        if suggestion.quantisation and self._start_of:
+            start = self._start_of(suggestion.quantisation.after, repeat.number)
+        return resolved_trial(self._study, suggestion, repeat.seed, start)
 
     def _suggest(self, repeat: _Repeat, suggestion: Suggestion) -> Trial:
         point = suggestion.as_point()
         try:
-            spec = self._resolved(suggestion, repeat.seed)
+            spec = self._resolved(repeat, suggestion)
         except SpecError as error:
             where = f"{repeat.strategy} suggests {point}"
             raise SpecError([replace(fault, where=where) for fault in error.faults]) from None

@@ -97,11 +97,12 @@ class SharedEnergy:
     session: int | None
     teacher_logits: int | None
     compilation: int | None
+    students: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def known_uj(self) -> int:
         """Sum of the known charges."""
-        return sum(uj or 0 for uj in (self.session, self.teacher_logits, self.compilation))
+        return sum(uj or 0 for uj in (self.session, self.teacher_logits, self.compilation, self.students))
 
 
 @strict

@@ -1,6 +1,6 @@
 """Dataclasses of ``shared.json``: the inputs that a strategy shares with others and is charged for, with their energy.
 
-An input is a session, a teacher, a store of the teacher's logits, or compiled code.
+An input is a session, a teacher, a store of the teacher's logits, compiled code, or the students of another strategy.
 """
 
 from dataclasses import dataclass, field
@@ -13,12 +13,16 @@ from kdtune.energy.sensors.node import Quality
 from kdtune.results.cost_document import Inputs
 from kdtune.results.documents import Bucket, BucketOrTotal, Flag, Source
 from kdtune.storage.field_types import Amount, Count
-from kdtune.storage.records import strict
+from kdtune.storage.records import LEFT_OUT_IF_NONE, strict
 
 _ByBucket = Annotated[dict[BucketOrTotal, Count], Field(min_length=6)]
 
 #: Kinds of shared inputs that a strategy is charged for. The teacher is not among them: it is reported separately.
 KINDS = ("session", "teacher_logits", "compilation")
+
+#: A further kind, of strategies that begin with the students of another one. Runs that are put aside do not count it,
+#: since that strategy's own results do.
+STUDENTS = "students"
 
 
 @strict
@@ -99,6 +103,26 @@ class CompilationInput:
 
 @strict
 @dataclass(frozen=True)
+class StudentsInput:
+    """The students of another strategy, with which a strategy begins, by the cost of its whole search.
+
+    What that strategy shares with others (sessions, logits, code) is listed with the inputs of the own strategy.
+
+    Attributes:
+        energy: Energy of its own ledgers; None if it was not metered.
+        trials: Number of its trials in each repeat.
+        gflops_millions: Its FLOPs as in the paper's column, in 1e15.
+        training_flops: FLOPs that it executed.
+    """
+
+    energy: LedgerSummary | None
+    trials: tuple[Count, ...]
+    gflops_millions: Amount
+    training_flops: Count
+
+
+@strict
+@dataclass(frozen=True)
 class SharedInputs:
     """The inputs that a strategy shares with others, by their ids."""
 
@@ -106,13 +130,17 @@ class SharedInputs:
     teacher: Teacher | None = None
     teacher_logits: dict[str, TeacherLogitsInput] = field(default_factory=dict)
     compilations: dict[str, CompilationInput] = field(default_factory=dict)
+    students: dict[str, StudentsInput] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def by_kind(self) -> dict[str, dict[str, LedgerSummary]]:
         """Energy summaries of the metered inputs, by kind and id."""
         by_id_of_kind = (self.teacher_logits, self.compilations)
         metered = [{name: one.energy for name, one in inputs.items() if one.energy} for inputs in by_id_of_kind]
-        return dict(zip(KINDS, [self.sessions, *metered], strict=True))
+        found = dict(zip(KINDS, [self.sessions, *metered], strict=True))
+        if self.students is not None:
+            found[STUDENTS] = {name: one.energy for name, one in self.students.items() if one.energy}
+        return found
 
     @property
     def charged_inputs(self) -> list[LedgerSummary]:

@@ -54,6 +54,7 @@ def write_shared(
     teacher: Teacher | None,
     logits: Mapping[str, TeacherLogitsInput] | None = None,
     compilations: Mapping[str, CompilationInput] | None = None,
+    before: SharedInputs | None = None,
 ) -> None:
     """Write ``shared.json``, so that a strategy's folder contains the cost of all inputs that it shares with others.
 
@@ -62,10 +63,19 @@ def write_shared(
         teacher: The teacher; None for a strategy without one.
         logits: Stores of teacher logits that the strategy reads, by name.
         compilations: Compiled code that the strategy uses, by name.
+        before: Students of another strategy with which this one begins, and the inputs of that strategy; None if it
+            begins untrained.
     """
     # A session whose ledgers have been deleted is still charged, from its earlier summary.
-    sessions = noted_inputs(folder).sessions | _sessions(folder)
-    shared = SharedInputs(sessions, teacher, dict(logits or {}), dict(compilations or {}))
+    before = before or SharedInputs()
+    sessions = noted_inputs(folder).sessions | before.sessions | _sessions(folder)
+    shared = SharedInputs(
+        sessions,
+        teacher or before.teacher,
+        before.teacher_logits | dict(logits or {}),
+        before.compilations | dict(compilations or {}),
+        before.students,
+    )
     write_json(folder.shared, with_checksum(as_record(shared)))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.cost_document import Cost
+from kdtune.results.deployed_model import DeployedModel
 from kdtune.specs.search_space import Point
 from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
@@ -36,12 +37,13 @@ class Repeat:
         chosen: Point of the chosen trial.
         val_accuracy: Validation accuracy of the chosen model, as a fraction.
         val_loss: Validation loss of the chosen model, in nats.
-        trials: Number of trials that were started.
+        trials: Number of trials that were started, with those of a strategy whose student was the beginning.
         charged_uj: Charge in microjoules: the repeat's own trials and evaluation, and an equal part of the energy that
             all repeats have in common.
         test: Metrics of the chosen model on the test images; None before the evaluation.
         val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
         test_objective: Like ``val_objective``, on the test images.
+        deployed: The form in which the chosen model is used, of which ``test`` are the metrics; None if it is float.
     """
 
     seed: int
@@ -53,6 +55,7 @@ class Repeat:
     test: TestMetrics | None
     val_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     test_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    deployed: DeployedModel | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def test_deciding(self) -> float | None:

@@ -29,18 +29,19 @@ _OF_TRAINING = ("learning_rate", "weight_decay")
 _ANY_TAU = 4.0
 
 
-def resolved_trial(study: Study, suggestion: Suggestion, seed: int) -> TrialSpec:
+def resolved_trial(study: Study, suggestion: Suggestion, seed: int, start: str | None = None) -> TrialSpec:
     """Return everything that the training of a suggestion depends on.
 
     Args:
         study: The study, with all settings resolved.
         suggestion: The suggestion of a strategy.
         seed: Seed of the repeat.
+        start: Identity of the trial with whose student the training begins; None for untrained weights.
 
     Raises:
         SpecError: The suggestion names an unknown component or unknown options.
     """
-    return TrialSpec(setting=study.setting, recipe=resolved_recipe(study, suggestion), seed=seed)
+    return TrialSpec(setting=study.setting, recipe=resolved_recipe(study, suggestion), seed=seed, start=start)
 
 
 def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
@@ -66,16 +67,18 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     )
     method = _method(study, suggestion, method) if needs_teacher else method
     phases = _phases(suggestion, method, training.epochs)
+    quantisation = suggestion.quantisation
     temperature = _temperature(study, suggestion) if needs_teacher and not phases else None
     return Recipe(
         model=study.student,
-        training=training,
+        training=quantisation.shortened(training) if quantisation else training,
         method=method,
         temperature=temperature,
         needs_teacher=needs_teacher,
         restart=suggestion.restart,
         phases=phases,
         meta=_meta_part(temperature) if temperature else None,
+        quantisation=quantisation,
     )
 
 
