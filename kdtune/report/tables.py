@@ -13,6 +13,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
 from kdtune.paper.published_accuracies import published_accuracies
+from kdtune.report.deployed_columns import deployed_cells, deployed_columns, deployed_notes
 from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
@@ -45,9 +46,9 @@ GREEN = "green index"
 
 
 def columns(results: Sequence[StrategyResult]) -> tuple[str, ...]:
-    """Return the columns: :data:`COLUMNS` with the name of the objective, and the green index if results have one."""
+    """Return :data:`COLUMNS` with the name of the objective, and optional columns that any of the results needs."""
     named = tuple(name.replace("acc.", common_metric(results).title) for name in COLUMNS)
-    return (*named, GREEN) if has_green_index(results) else named
+    return (*named, *deployed_columns(results), *((GREEN,) if has_green_index(results) else ()))
 
 
 def has_green_index(results: Sequence[StrategyResult]) -> bool:
@@ -81,6 +82,7 @@ def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> li
                 significant(cost.of_one_model(cost.charged_co2_g)),
                 ratio(energy_multiple(result, base, "charged_kwh")),
                 ratio(energy_multiple(result, base, "training_kwh")),
+                *deployed_cells(result, results),
                 *([_index(result.green_index)] if has_green_index(results) else []),
             ]
         )
@@ -149,7 +151,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         lines.append(f"Note on {', '.join(flagged)}: {FLAGS[name]}.")
     if teacher and teacher.energy:
         lines += [f"Note on the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
-    lines += hidden_tuning(results) + meta_gradients(results)
+    lines += hidden_tuning(results) + meta_gradients(results) + deployed_notes(results)
     for study in dict.fromkeys(result.study for result in results):
         labels = [result.strategy.rpartition("/")[2] for result in results if result.study == study]
         lines += filter(None, [published_accuracies(study, labels)])

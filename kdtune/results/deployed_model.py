@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kdtune.storage.field_types import Accuracy, Count
+from kdtune.storage.field_types import Accuracy, Amount, Count
 from kdtune.storage.records import strict
 
 
@@ -24,3 +24,21 @@ class DeployedModel:
     float_size_bytes: Count
     float_accuracy: Accuracy | None
     simulated_accuracy: Accuracy | None
+
+
+@strict
+@dataclass(frozen=True)
+class Latency:
+    """Mean time of a batch in compiled networks, as ``kdtune inference`` measured it.
+
+    Attributes:
+        float_ms: Time of the float student, in milliseconds.
+        int8_ms: Time of the int8 student; None for a strategy whose model is float.
+        batch_size: Images in a batch.
+        threads: Number of CPU threads.
+    """
+
+    float_ms: Amount
+    int8_ms: Amount | None
+    batch_size: Count
+    threads: Count

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.cost_document import Cost
-from kdtune.results.deployed_model import DeployedModel
+from kdtune.results.deployed_model import DeployedModel, Latency
 from kdtune.specs.search_space import Point
 from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
@@ -150,6 +150,7 @@ class StrategyResult:
         green_index: Green index, if the user asked for it.
         objective: Name of the study's objective; None if that is the accuracy.
         loss: Name of the study's loss; None unless it is a method of its own.
+        latency: Time of a batch, if ``kdtune inference`` measured it in compiled networks.
     """
 
     schema_version: int
@@ -165,6 +166,7 @@ class StrategyResult:
     green_index: GreenIndex | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     loss: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    latency: Latency | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def deciding(self) -> Metric:
