@@ -212,7 +212,8 @@ VARYING_TEMPERATURE = "stochastic"
 #: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
 #: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures;
 #: ``begins_after``, the label of the strategy with whose chosen student it begins unless the option ``after`` names
-#: one; ``requires``, packages that kdtune does not depend on, with what installs them.
+#: one; ``steps``, the kind of its training steps if they cost more or less than others; ``requires``, packages that
+#: kdtune does not depend on, with what installs them.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -253,6 +254,7 @@ STRATEGIES.add(
     "quantisation-aware training of the student that another strategy chose (int8)",
     needs_teacher=False,
     begins_after="none",
+    steps="quantising",
     requires={"torchao": "kdtune[quantize]"},
 )
 STRATEGIES.add(
@@ -261,6 +263,7 @@ STRATEGIES.add(
     "quantisation of the student that another strategy chose, without training (int8)",
     needs_teacher=False,
     begins_after="none",
+    steps="calibrating",
     requires={"torchao": "kdtune[quantize]"},
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")

@@ -7,7 +7,8 @@ from kdtune.execution.cached_inspection import StudyFacts
 from kdtune.execution.run_context import RunContext
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy
-from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate
+from kdtune.planning.step_kinds import student_work
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 

@@ -16,10 +16,12 @@ from kdtune.errors import ResultsExistError
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, WorkKind
 from kdtune.planning.budget import Budget, BudgetWatch
-from kdtune.planning.estimates import Estimator, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, session_estimate
 from kdtune.planning.inspection import Inspection
+from kdtune.planning.predecessors import check_predecessors
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
+from kdtune.planning.step_kinds import student_work
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
@@ -74,6 +76,7 @@ def make_plan(
     """
     machine = _machine(cpus, gpus, address, inline=inline)
     planned, free_remarks = _with_known_costs(study, strategies, folder, fresh=fresh)
+    check_predecessors(planned, strategies, folder)
     images = available_images(planned, data, download=download)
     check_split(str(planned.dataset), images, planned.validation, planned.data.train_limit)
     with_teacher = any(uses_teacher(planned, name) for name in strategies)
@@ -192,6 +195,7 @@ def _estimated_plan(
         teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
+        students={name: before for name in strategies if (before := estimator.before(name))},
         session=session,
         slots=slots,
         carbon=carbon,

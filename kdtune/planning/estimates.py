@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from kdtune.forecast.strategy_estimate import (
     strategy_charge,
     sum_or_none,
 )
+from kdtune.planning.predecessors import predecessor
 from kdtune.planning.resources import Resources
-from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, uses_teacher
+from kdtune.planning.step_kinds import step_kind, step_kinds
+from kdtune.planning.trial_plan import epochs_of, first_recipe, make_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
@@ -58,14 +60,6 @@ def session_estimate(earlier: list[CompletedStrategy]) -> SessionEstimate:
     return SessionEstimate(
         TimeAndEnergy(0.0, 0.0, 0.0), "The session's start and end are not included.", complete=False
     )
-
-
-def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
-    """Return the kinds of work that the trainings of the given strategies consist of."""
-    steps: dict[bool, WorkKind] = {True: "distilling", False: "labels"}
-    kinds = {kind for name in strategies for kind in kinds_of_epochs(study, name)}
-    logits: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
-    return [*(steps[with_teacher] for with_teacher in kinds), *logits, "evaluation"]
 
 
 class Estimator:
@@ -134,14 +128,15 @@ class Estimator:
         replays = with_teacher and bool(self._stores)
         workload, meta_flops = self._of_trainings(name, epochs)
         flops = workload.executed_flops(epochs, teacher_epochs=0 if replays else teacher_epochs)
-        training = training * (
-            1 + meta_flops / flops
-        )  # a look-ahead is not timed; its operations are taken to be as fast
+        # A look-ahead is not timed; its operations are taken to be as fast.
+        training = training * (1 + meta_flops / flops)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, training, idle_uw, overhead, self._conditions)
         compiled_uj = self.compiled_uj(name)
+        before = self.before(name)
         charged_uj = sum_or_none(
             own_uj,
+            before.charged_uj if before else 0,
             self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
             self.logits.charged_uj if replays else 0,
             compiled_uj or 0,
@@ -152,8 +147,10 @@ class Estimator:
         return StrategyEstimate(
             strategy=name,
             trials=trials,
-            gflops_millions=trials * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
+            gflops_millions=trials * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15
+            + (before.gflops_millions if before else 0),
             training_flops=trials * (flops + meta_flops)
+            + (before.training_flops if before else 0)
             + (workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
@@ -161,10 +158,23 @@ class Estimator:
             basis=tuple(basis),
         )
 
+    def before(self, name: str) -> StrategyEstimate | None:
+        """Return the estimate of the strategy with whose students another one begins, without the session's cost.
+
+        It is None if the strategy begins untrained.
+        """
+        label = predecessor(self._study, name)
+        if label is None:
+            return None
+        found = self.strategy(label, sum(one.expected_trials() for one in make_strategies(self._study, label)))
+        session_uj = self._session.charge.energy_uj(dedicated=self._conditions.dedicated)
+        own_uj = sum_or_none(found.charged_uj, None if session_uj is None else -session_uj)
+        return replace(found, charged_uj=None if own_uj is None else round(own_uj))
+
     def _of_trainings(self, name: str, epochs: int) -> tuple[Workload, int]:
         """Return the workload of a strategy's trainings, and the FLOPs that meta-gradients add to one of them."""
         whole, recipe = self._workload, first_recipe(self._study, name)
-        if recipe is None or recipe.meta is None:
+        if recipe is None:
             return whole, 0
         images = whole.train_images
         meta_flops = whole.student_passes_flops(recipe.meta_passes(images) * epochs)
@@ -180,7 +190,7 @@ class Estimator:
             0 if nothing is compiled for the strategy; None if the code has not been compiled yet.
         """
         live_teacher = uses_teacher(self._study, name) and not self._stores
-        if live_teacher not in self._compilations:
+        if live_teacher not in self._compilations or predecessor(self._study, name):
             return 0
         one = CompiledCode(Path(self._compilations[live_teacher]))
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
@@ -237,14 +247,20 @@ class Estimator:
 
     def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[WorkUsage, float | None, str]:
         """Return the usage of one epoch, the idle power outside of it (microwatts), and the source in words."""
-        comparable = [one for one in self._earlier if self._has_same_epochs(one, with_teacher=with_teacher)]
+        comparable = [
+            one
+            for one in self._earlier
+            if self._has_same_epochs(one, step_kind(self._study, name, with_teacher=with_teacher))
+        ]
         for one in self._nearest(comparable, name, trials):
             if one.phases:
                 return one.phases.epoch, 0.0, f"Trainings as in {one.label}."
-        timed = self._timings.batches["distilling" if with_teacher else "labels"]
+        kind = step_kind(self._study, name, with_teacher=with_teacher)
+        timed = self._timings.batches[kind]
         batch = min(self._study.training.batch_size, self._workload.train_images)
         fewer = "" if timed >= batch else f", timed with {timed} of the {batch} images of a batch"
-        epoch = self._timings.student_epoch(self._workload, with_teacher=with_teacher)
+        workload = self._of_trainings(name, 1)[0] if kind == "calibrating" else self._workload
+        epoch = self._timings.student_epoch(workload, with_teacher=with_teacher, kind=kind)
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:
@@ -267,7 +283,7 @@ class Estimator:
             f"Start of a worker as timed here ({setup.wall_s:.1f} s), without Ray's share.",
         )
 
-    def _has_same_epochs(self, one: CompletedStrategy, *, with_teacher: bool) -> bool:
+    def _has_same_epochs(self, one: CompletedStrategy, kind: WorkKind) -> bool:
         """Return whether an epoch of an earlier strategy should cost as much as one of this study."""
         ours, theirs = (
             (study.model_dump(include=_COST_FIELDS), study.training.model_dump(include=_COST_OF_TRAINING))
@@ -275,7 +291,7 @@ class Estimator:
         )
         return (
             ours == theirs
-            and kinds_of_epochs(one.study, one.strategy) == {with_teacher}
+            and step_kinds(one.study, one.strategy) == {kind}
             and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
         )
 

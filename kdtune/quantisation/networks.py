@@ -5,6 +5,7 @@ that count. A compiler turns it into code that computes with the integers themse
 """
 
 import copy
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Self
 import torch
 from torch.fx import GraphModule
 
+from kdtune.energy.logger_levels import level_of
 from kdtune.errors import UsageError
 from kdtune.quantisation.batch_norm_folding import fold_batch_norms
 from kdtune.specs.quantisation import Quantisation
@@ -90,11 +92,12 @@ class PreparedStudent(torch.nn.Module):
         Raises:
             UsageError: ``torch.export`` does not accept the network.
         """
-        from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e, prepare_qat_pt2e
-        from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
-            X86InductorQuantizer,
-            get_default_x86_inductor_quantization_config,
-        )
+        with _quiet():
+            from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e, prepare_qat_pt2e
+            from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
+                X86InductorQuantizer,
+                get_default_x86_inductor_quantization_config,
+            )
 
         super().__init__()
         graph = exported(network, shape)
@@ -184,9 +187,9 @@ def save_int8(model: GraphModule, shape: Sequence[int], file: Path) -> None:
 
 def load_int8(file: Path) -> Int8Student:
     """Return a network that :func:`save_int8` wrote."""
-    import torchao.quantization.pt2e  # noqa: F401 - registers the operators of the file
-
     with _quiet():
+        import torchao.quantization.pt2e  # noqa: F401 - registers the operators of the file
+
         graph = torch.export.load(file).module()
     assert isinstance(graph, GraphModule)
     return Int8Student(graph)
@@ -195,6 +198,6 @@ def load_int8(file: Path) -> Int8Student:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hide warnings of torch and torchao about their own internals."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), level_of("torch", logging.ERROR):
         warnings.simplefilter("ignore")
         yield

@@ -1,8 +1,6 @@
 """Trainings of quantised students: an epoch loop with simulated rounding, or one pass of calibration."""
 
-import math
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import torch
@@ -62,9 +60,12 @@ class Calibration(QuantisationAwareTraining):
     def steps(self) -> Iterator[torch.Tensor]:
         """Yield the loss of the float student on one batch after the other."""
         training, train = self.recipe.training, self._splits.train
-        batches = math.ceil(self.recipe.trained_images(len(train)) / training.batch_size)
+        due, seen = self.recipe.trained_images(len(train)), 0
         self.model.train()
-        for images, targets, _ in islice(train.shuffled(training.batch_size, self._seed, self.epoch), batches):
+        for images, targets, index in train.shuffled(training.batch_size, self._seed, self.epoch):
+            if seen >= due:
+                return
+            seen += len(index)
             with torch.no_grad():
                 yield self._training_step.label_loss(self._arithmetic.logits(self.model, images), targets)
 

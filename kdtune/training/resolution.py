@@ -14,6 +14,7 @@ from kdtune.errors import Fault, SpecError
 from kdtune.methods.base import Options
 from kdtune.specs.component import Component
 from kdtune.specs.meta_part import MetaPart
+from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.temperature_range import HAS_RUN
@@ -173,14 +174,15 @@ def _found(catalog: Catalog, component: Component) -> Component:
         raise SpecError([Fault("point", catalog.kind, str(error))]) from None
 
 
-def representative_recipe(study: Study, *, with_teacher: bool) -> Recipe:
+def representative_recipe(study: Study, *, with_teacher: bool, quantised: Quantisation | None = None) -> Recipe:
     """Return the recipe of an arbitrary student of a study, for steps that are only timed or compiled.
 
     Args:
         study: The study.
         with_teacher: Whether to use the study's loss at a fixed temperature; otherwise only the labels are used.
+        quantised: How a student without a teacher is quantised; None for a float one.
     """
-    alone = Suggestion(method=Component(name=WITHOUT_TEACHER))
+    alone = Suggestion(method=Component(name=WITHOUT_TEACHER), quantisation=quantised)
     return resolved_recipe(study, Suggestion(values={"tau": _ANY_TAU}) if with_teacher else alone)
 
 

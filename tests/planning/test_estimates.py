@@ -8,8 +8,9 @@ from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
-from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate
 from kdtune.planning.resources import Resources
+from kdtune.planning.step_kinds import student_work
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, W, two_cores
 from tests.results.finished import WORKLOAD, finished, write_ledger
@@ -241,3 +242,12 @@ def test_only_necessary_work_is_timed():
     assert set(student_work(live, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
     assert set(student_work(study, ["none"])) == {"labels", "evaluation"}
     assert set(student_work(load_study(small_study(loss="ce")), ["grid"])) == {"labels", "evaluation"}
+
+
+def test_quantised_students_have_steps_of_their_own_and_need_those_of_the_strategy_before():
+    study = load_study(small_study(strategies={"qat": {"after": "fixed"}, "ptq": {}}))
+    found = {label: set(student_work(study, [label])) for label in ("qat", "ptq")}
+    assert found == {
+        "qat": {"quantising", "distilling", "teacher_logits", "evaluation"},
+        "ptq": {"calibrating", "labels", "evaluation"},
+    }
