@@ -5,9 +5,9 @@ Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pa
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kdtune.analysis.find_results import Places
 from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
@@ -157,6 +157,7 @@ def _measure(
     import torch
 
     from kdtune.analysis.inference_passes import accuracy, parameters, ready_student, ready_teacher, take_turns
+    from kdtune.analysis.int8_inference import PLAIN_CPU, can_compile, compiled, ready_int8
 
     torch.set_num_threads(context.threads)
     first, test = group[0], context.splits.test
@@ -170,9 +171,21 @@ def _measure(
     assert of_teacher is not None
 
     networks = {"teacher": teacher, "student": students[0]}
+    sizes = {role: parameters(network) for role, network in networks.items()}
+    int8 = {one.result.strategy: ready_int8(file) for one in group if (file := one.int8_file)}
+    of_int8 = {label: accuracy(context.task, network, test, PLAIN_CPU, 512) for label, network in int8.items()}
+    is_compiled = bool(int8) and can_compile(context.arithmetic)
+    if is_compiled:
+        networks["int8"] = next(iter(int8.values()))
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
     lock = exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk")
-    with lock, _metering(setting, ledger) as meter:
+    with ExitStack() as stack:
+        if is_compiled:
+            networks = stack.enter_context(compiled(networks))
+            for network in networks.values():
+                accuracy(context.task, network, *how)  # the compiler runs before the meter
+        stack.enter_context(lock)
+        meter = stack.enter_context(_metering(setting, ledger))
         taken = take_turns(context.task, networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {
@@ -180,9 +193,9 @@ def _measure(
         for name, turns in taken.items()
     }
     workload, documents = first.resolved.workload, []
-    sizes = {role: parameters(network) for role, network in networks.items()}
     for one, of_student in zip(group, accuracies, strict=True):
-        recorded = one.result.repeats[0].test_accuracy
+        repeat = one.result.repeats[0]
+        recorded = repeat.deployed.float_accuracy if repeat.deployed else repeat.test_accuracy
         assert recorded is not None and of_student is not None, "the strategy has finished"
         described = {
             "teacher": Network(
@@ -194,7 +207,13 @@ def _measure(
             ),
             "student": Network(str(one.study.student), sizes["student"], workload.student_macs, of_student, recorded),
         }
-        documents.append(_document(one, first, setting, described, metered, len(test)))
+        if is_compiled and repeat.deployed:
+            found, known = of_int8[one.result.strategy], repeat.test_accuracy
+            assert found is not None and known is not None
+            name = f"{one.study.student}, int8"
+            described["int8"] = Network(name, sizes["student"], workload.student_macs, found, known)
+        compile_mode: Literal["on", "off"] = "on" if is_compiled else "off"
+        documents.append(_document(one, first, setting, described, metered, len(test), compile_mode))
         write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
 
@@ -224,15 +243,17 @@ def _document(
     networks: Mapping[str, Network],
     metered: Mapping[str, Sequence[MeteredTurn]],
     test_images: int,
+    compile_mode: Literal["on", "off"],
 ) -> InferenceDocument:
     """Return the content of a strategy's ``inference.json``."""
     cost, dedicated = one.result.cost, one.study.is_dedicated
-    teacher, student = (
-        network_in_use(networks[role], metered[role], test_images, dedicated=dedicated, carbon=cost.carbon)
-        for role in ("teacher", "student")
-    )
-    saved_uj = saved_uj_per_image(metered["teacher"], metered["student"], dedicated=dedicated)
-    shared = any(SHARED_NODE in network.flags for network in (teacher, student))
+    in_use = {
+        role: network_in_use(network, metered[role], test_images, dedicated=dedicated, carbon=cost.carbon)
+        for role, network in networks.items()
+    }
+    used = "int8" if "int8" in networks else "student"
+    saved_uj = saved_uj_per_image(metered["teacher"], metered[used], dedicated=dedicated)
+    shared = any(SHARED_NODE in network.flags for network in in_use.values())
     return InferenceDocument(
         schema_version=SCHEMA_VERSION,
         study=one.result.study,
@@ -244,14 +265,15 @@ def _document(
         device=setting.device,
         device_name=setting.device_name,
         threads=setting.resources.threads,
-        # Networks are compiled for training only.
-        computed=Computed(**{**one.study.numerics.resolved().model_dump(), "compile": "off"}),
+        # Whether trainings were compiled does not matter; all networks are, if one computes with integers.
+        computed=Computed(**{**one.study.numerics.resolved().model_dump(), "compile": compile_mode}),
         attribution=one.study.attribution,
-        teacher=teacher,
-        student=student,
+        teacher=in_use["teacher"],
+        student=in_use["student"],
         saved_uj_per_image=tuple(saved_uj),
         payback=paybacks(saved_uj, cost, shared=shared),
         charged=ChargedOn(cost.quality, cost.hardware),
         hardware=(Node.of(setting.hardware),),
         carbon=cost.carbon,
+        int8=in_use.get("int8"),
     )

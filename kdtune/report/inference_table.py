@@ -43,7 +43,7 @@ OTHERS_MATTER = 0.05
 def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
     """Return the tables of ``inference.json`` documents. Adjacent ones that were measured together share tables."""
     parts: list[RenderableType] = []
-    for _, group in groupby(documents, key=lambda document: document.teacher):
+    for _, group in groupby(documents, key=lambda document: (document.teacher, document.int8)):
         together = list(group)
         first = together[0]
         title = (
@@ -83,6 +83,7 @@ def network_rows(document: InferenceDocument) -> list[Row]:
     return [
         _network_row(f"teacher ({teacher.model})", document, teacher),
         _network_row(f"student ({student.model})", document, student),
+        *([_network_row("student, int8", document, document.int8)] if document.int8 else []),
         ["teacher / student", of_parameters, of_macs, NOTHING, of_time, *of_last],
     ]
 
@@ -115,7 +116,7 @@ def payback_row(document: InferenceDocument) -> Row:
     alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
         document.strategy,
-        percent(document.student.test_accuracy),
+        percent(document.in_use.test_accuracy),
         _joules(alone),
         repaid_after(alone),
         _joules(with_teacher),

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kdtune.energy.attribution import SHARED_NODE, Account, charged_buckets
@@ -10,11 +10,12 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.node import Quality
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.cost_document import Node
+from kdtune.results.deployed_model import Latency
 from kdtune.results.documents import Flag, check, read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.strategy_result import Computed
 from kdtune.storage.field_types import Count
-from kdtune.storage.records import as_record, strict
+from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
 
 SCHEMA_VERSION = 2
 
@@ -150,6 +151,8 @@ class InferenceDocument:
         charged: How the charge was measured.
         hardware: The node on which inference was measured.
         carbon: Factors that convert energy to CO2.
+        int8: Measurement of the quantised student, of which savings and payback are then; None for a float strategy, or
+            without a compiler. Where there is one, all networks were compiled.
     """
 
     schema_version: int
@@ -171,6 +174,21 @@ class InferenceDocument:
     charged: ChargedOn
     hardware: tuple[Node, ...]
     carbon: Carbon
+    int8: NetworkInUse | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def in_use(self) -> NetworkInUse:
+        """The student in the form in which it is used."""
+        return self.int8 or self.student
+
+    @property
+    def latency(self) -> Latency | None:
+        """Mean time of a batch; None unless the networks were compiled."""
+        if self.computed.compile == "off":
+            return None
+        batches = -(-self.test_images // self.batch_size)
+        int8_ms = self.int8.ms_per_pass / batches if self.int8 else None
+        return Latency(self.student.ms_per_pass / batches, int8_ms, self.batch_size, self.threads)
 
     @property
     def is_shared(self) -> bool:

@@ -16,6 +16,7 @@ from kdtune.results.cost_card import write_cost_files
 from kdtune.results.deployed_model import DeployedModel
 from kdtune.results.estimate_document import read_estimate
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.inference_document import read_inference
 from kdtune.results.shared_document import SharedInputs, StudentsInput
 from kdtune.results.shared_inputs import ledger_summary, read_shared
 from kdtune.results.strategy_result import (
@@ -91,6 +92,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
         ),
         objective=objective,
         loss=study.loss.name if is_method(study.loss.name) else None,
+        latency=measured.latency if (measured := read_inference(folder)) else None,
     )
 
 
