@@ -192,30 +192,44 @@ def _measure(
         name: [MeteredTurn(turn.passes * len(test), turn.wall_s, account_of(records, turn.window)) for turn in turns]
         for name, turns in taken.items()
     }
-    workload, documents = first.resolved.workload, []
+    documents = []
     for one, of_student in zip(group, accuracies, strict=True):
-        repeat = one.result.repeats[0]
-        recorded = repeat.deployed.float_accuracy if repeat.deployed else repeat.test_accuracy
-        assert recorded is not None and of_student is not None, "the strategy has finished"
-        described = {
-            "teacher": Network(
-                str(one.study.teacher),
-                sizes["teacher"],
-                workload.teacher_macs,
-                of_teacher,
-                one.teacher["test"]["accuracy"],
-            ),
-            "student": Network(str(one.study.student), sizes["student"], workload.student_macs, of_student, recorded),
-        }
-        if is_compiled and repeat.deployed:
-            found, known = of_int8[one.result.strategy], repeat.test_accuracy
-            assert found is not None and known is not None
-            name = f"{one.study.student}, int8"
-            described["int8"] = Network(name, sizes["student"], workload.student_macs, found, known)
+        described = _described(one, sizes, of_teacher, of_student, of_int8 if is_compiled else {})
         compile_mode: Literal["on", "off"] = "on" if is_compiled else "off"
         documents.append(_document(one, first, setting, described, metered, len(test), compile_mode))
         write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
+
+
+def _described(
+    one: FinishedStrategy,
+    sizes: Mapping[str, int],
+    of_teacher: float,
+    of_student: float | None,
+    of_int8: Mapping[str, float | None],
+) -> dict[str, Network]:
+    """Return the networks of a strategy, by role.
+
+    Args:
+        one: The strategy.
+        sizes: Number of parameters, by role.
+        of_teacher: Accuracy of the teacher in this measurement.
+        of_student: Accuracy of the float student in this measurement.
+        of_int8: Accuracies of the quantised students that were timed, by strategy.
+    """
+    study, workload, repeat = one.study, one.resolved.workload, one.result.repeats[0]
+    recorded = repeat.deployed.float_accuracy if repeat.deployed else repeat.test_accuracy
+    assert recorded is not None and of_student is not None, "the strategy has finished"
+    teacher = str(study.teacher), sizes["teacher"], workload.teacher_macs
+    student = str(study.student), sizes["student"], workload.student_macs
+    described = {
+        "teacher": Network(*teacher, of_teacher, one.teacher["test"]["accuracy"]),
+        "student": Network(*student, of_student, recorded),
+    }
+    if (found := of_int8.get(one.result.strategy)) is not None:
+        assert repeat.test_accuracy is not None
+        described["int8"] = Network(*student, found, repeat.test_accuracy)
+    return described
 
 
 @contextmanager

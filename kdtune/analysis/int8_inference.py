@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,5 +53,6 @@ def compiled(networks: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, torc
         inner = {name: getattr(network, "graph", network) for name, network in networks.items()}
         made: dict[str, torch.nn.Module] = {}
         for name, network in inner.items():
-            made[name] = torch.compile(network)
+            with_compiler: Any = torch.compile(network)  # torch declares a function here
+            made[name] = with_compiler
         yield made

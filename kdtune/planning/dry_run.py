@@ -76,7 +76,6 @@ def make_plan(
     """
     machine = _machine(cpus, gpus, address, inline=inline)
     planned, free_remarks = _with_known_costs(study, strategies, folder, fresh=fresh)
-    check_predecessors(planned, strategies, folder)
     images = available_images(planned, data, download=download)
     check_split(str(planned.dataset), images, planned.validation, planned.data.train_limit)
     with_teacher = any(uses_teacher(planned, name) for name in strategies)
@@ -150,6 +149,7 @@ def _with_known_costs(
     """Return the study with the costs that earlier strategies have frozen, and a remark if results are in the way."""
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
     study = settled_strategies(study, frozen_cost(kept))
+    check_predecessors(study, strategies, folder)
     try:
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:

@@ -1,6 +1,7 @@
 """Strategies that begin with the students of others: order, bills, files, refusals, and resuming."""
 
 import importlib.util
+import shutil
 import threading
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pytest
 import torch
 
 import kdtune
+from kdtune.analysis import int8_inference
+from kdtune.energy.carbon import resolve_carbon
 from kdtune.errors import SpecError
 from kdtune.planning import predecessors
 from kdtune.results.epoch_log import read_epochs
 from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import build_result
 from kdtune.results.shared_inputs import read_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
@@ -96,6 +100,27 @@ def test_the_float_student_and_the_int8_one_lie_side_by_side(finished):
     code = SNIPPET + "print(tuple(model(torch.zeros(5, 1, 8, 8)).shape))"
     out, err = Forked(code, [], cwd=folder / "qat").communicate()
     assert out == "(5, 10)\n", err
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("has_compiler", [True, False])
+def test_inference_times_int8_networks_only_where_they_can_be_compiled(finished, tmp_path, monkeypatch, has_compiler):
+    folder = shutil.copytree(finished[0], tmp_path / "small")
+    monkeypatch.setattr(int8_inference, "can_compile", lambda arithmetic: has_compiler)
+    monkeypatch.setattr(torch, "compile", lambda network: network)  # no compiler in tests: it takes minutes
+    places = [folder / "fixed", folder / "qat-after-fixed"]
+    first, quantised = kdtune.measure_inference(places, seconds=0.05, device="cpu", cpus=1)
+    assert (quantised.int8 is not None, quantised.latency is not None) == (has_compiler, has_compiler)
+    assert first.int8 is None
+    result = build_result(StudyFolder(folder).strategy("qat-after-fixed"), resolve_carbon())
+    if has_compiler:
+        assert quantised.int8.test_accuracy == quantised.int8.recorded_test_accuracy
+        assert quantised.int8.test_accuracy == result.repeats[0].test_accuracy
+        assert quantised.student.test_accuracy == result.repeats[0].deployed.float_accuracy
+        assert result.latency == quantised.latency
+        assert result.latency.int8_ms * 8 == pytest.approx(quantised.int8.ms_per_pass)  # 997 images, 128 at a time
+    else:
+        assert result.latency is None
 
 
 class Cancelling(Watcher):
