@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,14 @@ import torch
 import kdtune
 from kdtune.analysis import int8_inference
 from kdtune.energy.carbon import resolve_carbon
-from kdtune.errors import SpecError
+from kdtune.errors import SpecError, StudyInterrupted
 from kdtune.planning import predecessors
+from kdtune.quantisation.training import QuantisationAwareTraining
 from kdtune.results.epoch_log import read_epochs
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import build_result
 from kdtune.results.shared_inputs import read_shared
 from kdtune.results.trial_log import TrialLog
-from kdtune.results.watcher import Watcher
 from tests.forked import Forked
 from tests.studies import small_study
 
@@ -123,26 +122,19 @@ def test_inference_times_int8_networks_only_where_they_can_be_compiled(finished,
         assert result.latency is None
 
 
-class Cancelling(Watcher):
-    """Stops the study after the first epoch of a strategy's training."""
-
-    def __init__(self, event):
-        self._event = event
-        self._armed = False
-
-    def strategy_started(self, name, trials, ended):
-        self._armed = name == "qat"
-
-    def epoch_done(self, trial, epochs, metrics):
-        if self._armed:
-            self._event.set()
-
-
 @pytest.mark.study
-def test_an_interrupted_training_is_resumed_to_the_same_bits(finished, tmp_path):
-    event = threading.Event()
-    given = {"out": tmp_path, "inline": True, "cancel": event, "watcher": Cancelling(event), "max_kwh": 1e3}
-    stopped = kdtune.run_study(study(), ["qat", "none"], **given)
+def test_an_interrupted_training_is_resumed_to_the_same_bits(finished, tmp_path, monkeypatch):
+    train = QuantisationAwareTraining.train_epoch
+
+    def interrupted(training):
+        if training.epoch == 2:
+            raise StudyInterrupted("interrupted")  # as Ctrl-C does within a step
+        return train(training)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(QuantisationAwareTraining, "train_epoch", interrupted)
+        # Under a budget, every epoch is reported separately.
+        stopped = kdtune.run_study(study(), ["qat", "none"], out=tmp_path, inline=True, max_kwh=1e3)
     assert stopped.exit_code == 130
     log = TrialLog.read(tmp_path / "small" / "qat" / "trials.jsonl")
     assert [(one.status, 0 < one.epochs < one.planned_epochs) for one in log.trials.values()] == [("interrupted", True)]
