@@ -64,7 +64,9 @@ def exported(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
 
 def _export(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
     batch = {0: torch.export.Dim("batch", min=2)}
-    graph = torch.export.export(network, (torch.zeros(_EXAMPLES, *shape),), dynamic_shapes=(batch,)).module()
+    example = (torch.zeros(_EXAMPLES, *shape),)
+    # Under torch 2.11, torchao finds the layers to quantise only in a strictly exported graph.
+    graph = torch.export.export(network, example, dynamic_shapes=(batch,), strict=True).module()
     assert isinstance(graph, GraphModule)
     return graph
 
