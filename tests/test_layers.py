@@ -22,6 +22,7 @@ LAYERS = (
     ("methods", "strategies"),
     ("tasks", "training"),
     ("synthesis",),
+    ("quantisation",),
     ("artifacts",),
     ("results",),
     ("forecast",),

@@ -45,6 +45,13 @@ class FinishedStrategy:
         return self.folder.weights(self.study.seed, self.study.seed)
 
     @property
+    def int8_file(self) -> Path | None:
+        """File of the first repeat's quantised model; None for a strategy whose model is float."""
+        if self.result.repeats[0].deployed is None:
+            return None
+        return self.folder.int8_weights(self.study.seed, self.study.seed)
+
+    @property
     def networks(self) -> tuple[Any, ...]:
         """Key that is equal for strategies of a study whose networks differ in the student's weights only."""
         run = (self.resolved.cpus_per_trial, self.resolved.gpus_per_trial)
@@ -72,6 +79,8 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
             faults.append(f"{folder.path}: is {result.status}; finish it with '{command}'")
         elif not student.is_file():
             faults.append(f"{student}: is missing; run the strategy again with 'kdtune study --fresh'")
+        elif result.repeats[0].deployed and not folder.int8_weights(study.seed, study.seed).is_file():
+            faults.append(f"{folder.path}: student-int8.pt2 is missing; run it again with 'kdtune study --fresh'")
         elif teacher is None or not _has_weights(study):
             faults.append(
                 f"{teacher_folder}: the teacher of {study.name} is not in the cache; set KDTUNE_CACHE_DIR to the cache "

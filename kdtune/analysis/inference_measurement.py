@@ -5,15 +5,15 @@ Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pa
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kdtune.analysis.find_results import Places
 from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
 from kdtune.analysis.inference_setting import InferenceSetting, check_arguments, setting_of
+from kdtune.analysis.measured_networks import MeasuredMetrics, networks_of
 from kdtune.analysis.payback import paybacks
-from kdtune.catalog.metric import ACCURACY
 from kdtune.data.sources import available_images
 from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
@@ -30,19 +30,15 @@ from kdtune.results.inference_document import (
     SCHEMA_VERSION,
     ChargedOn,
     InferenceDocument,
-    MeteredTurn,
     Network,
-    network_in_use,
-    saved_uj_per_image,
 )
+from kdtune.results.metered_turns import MeteredTurn, network_in_use, saved_uj_per_image
 from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
-from kdtune.specs.component import Component
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import exclusive_lock, write_json
 from kdtune.storage.paths import noted_data_dir
-from kdtune.tasks.task import Metrics
 
 if TYPE_CHECKING:
     from kdtune.artifacts.training_context import TrainingContext
@@ -160,6 +156,7 @@ def _measure(
     import torch
 
     from kdtune.analysis.inference_passes import metrics_of, parameters, ready_student, ready_teacher, take_turns
+    from kdtune.analysis.int8_inference import PLAIN_CPU, can_compile, compiled, ready_int8
 
     torch.set_num_threads(context.threads)
     first, test = group[0], context.splits.test
@@ -172,43 +169,35 @@ def _measure(
     of_teacher = metrics_of(context.task, teacher, *how)
 
     networks = {"teacher": teacher, "student": students[0]}
+    sizes = {role: parameters(network) for role, network in networks.items()}
+    int8 = {one.result.strategy: ready_int8(file) for one in group if (file := one.int8_file)}
+    of_int8 = {label: metrics_of(context.task, network, test, PLAIN_CPU, 512) for label, network in int8.items()}
+    is_compiled = bool(int8) and can_compile(context.arithmetic)
+    if is_compiled:
+        networks["int8"] = next(iter(int8.values()))
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
     lock = exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk")
-    with lock, _metering(setting, ledger) as meter:
+    with ExitStack() as stack:
+        if is_compiled:
+            networks = stack.enter_context(compiled(networks))
+            for network in networks.values():
+                metrics_of(context.task, network, *how)  # the compiler runs before the meter
+        stack.enter_context(lock)
+        meter = stack.enter_context(_metering(setting, ledger))
         taken = take_turns(context.task, networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {
         name: [MeteredTurn(turn.passes * len(test), turn.wall_s, account_of(records, turn.window)) for turn in turns]
         for name, turns in taken.items()
     }
-    workload, documents = first.resolved.workload, []
-    sizes = {role: parameters(network) for role, network in networks.items()}
+    documents = []
+    compile_mode: Literal["on", "off"] = "on" if is_compiled else "off"
     for one, of_student in zip(group, of_students, strict=True):
-        recorded, objective = one.result.repeats[0].test or {}, one.result.objective
-        described = {
-            "teacher": _network(
-                *(one.study.teacher, sizes["teacher"], workload.teacher_macs),
-                *(of_teacher, one.teacher["test"], objective),
-            ),
-            "student": _network(
-                *(one.study.student, sizes["student"], workload.student_macs),
-                *(of_student, recorded, objective),
-            ),
-        }
-        documents.append(_document(one, first, setting, described, metered, len(test)))
+        of_quantised = of_int8.get(one.result.strategy) if is_compiled else None
+        described = networks_of(one, sizes, MeasuredMetrics(of_teacher, of_student, of_quantised))
+        documents.append(_document(one, first, setting, described, metered, len(test), compile_mode))
         write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
-
-
-def _network(
-    component: Component, parameters: int, macs: int, found: Metrics, recorded: Metrics, objective: str | None
-) -> Network:
-    """Return what is known of a network, with its metrics on the test images now and when the study ran."""
-    return Network(
-        *(str(component), parameters, macs, found.get(ACCURACY), recorded.get(ACCURACY)),
-        test_objective=found.get(objective) if objective else None,
-        recorded_test_objective=recorded.get(objective) if objective else None,
-    )
 
 
 @contextmanager
@@ -236,15 +225,17 @@ def _document(
     networks: Mapping[str, Network],
     metered: Mapping[str, Sequence[MeteredTurn]],
     test_images: int,
+    compile_mode: Literal["on", "off"],
 ) -> InferenceDocument:
     """Return the content of a strategy's ``inference.json``."""
     cost, dedicated = one.result.cost, one.study.is_dedicated
-    teacher, student = (
-        network_in_use(networks[role], metered[role], test_images, dedicated=dedicated, carbon=cost.carbon)
-        for role in ("teacher", "student")
-    )
-    saved_uj = saved_uj_per_image(metered["teacher"], metered["student"], dedicated=dedicated)
-    shared = any(SHARED_NODE in network.flags for network in (teacher, student))
+    in_use = {
+        role: network_in_use(network, metered[role], test_images, dedicated=dedicated, carbon=cost.carbon)
+        for role, network in networks.items()
+    }
+    used = "int8" if "int8" in networks else "student"
+    saved_uj = saved_uj_per_image(metered["teacher"], metered[used], dedicated=dedicated)
+    shared = any(SHARED_NODE in network.flags for network in in_use.values())
     return InferenceDocument(
         schema_version=SCHEMA_VERSION,
         study=one.result.study,
@@ -256,11 +247,11 @@ def _document(
         device=setting.device,
         device_name=setting.device_name,
         threads=setting.resources.threads,
-        # Networks are compiled for training only.
-        computed=Computed(**{**one.study.numerics.resolved().model_dump(), "compile": "off"}),
+        # Whether trainings were compiled does not matter; all networks are, if one computes with integers.
+        computed=Computed(**{**one.study.numerics.resolved().model_dump(), "compile": compile_mode}),
         attribution=one.study.attribution,
-        teacher=teacher,
-        student=student,
+        teacher=in_use["teacher"],
+        student=in_use["student"],
         saved_uj_per_image=tuple(saved_uj),
         payback=paybacks(saved_uj, cost, shared=shared),
         charged=ChargedOn(cost.quality, cost.hardware),
@@ -268,4 +259,5 @@ def _document(
         carbon=cost.carbon,
         objective=one.result.objective,
         objective_info=one.result.objective_info,
+        int8=in_use.get("int8"),
     )

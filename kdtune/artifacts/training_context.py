@@ -138,12 +138,7 @@ class TrainingContext(StudyNetworks[S]):
         with exclusive_lock(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
-                    self.study,
-                    self.task,
-                    self.teacher_splits,
-                    self.device,
-                    folder,
-                    on_epoch,
+                    *(self.study, self.task, self.teacher_splits, self.device, folder, on_epoch),
                     arithmetic=self.arithmetic,
                     compiler=self.compiler,
                     captures=self.captures,
@@ -153,25 +148,33 @@ class TrainingContext(StudyNetworks[S]):
         """Evaluate the given teacher; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
         measure_teacher(self.teacher, self.study, self.task, self.teacher_splits, folder, self.arithmetic)
 
-    def distiller(self, recipe: Recipe, seed: int) -> Distiller:
-        """Return a training of the student, with the study's teacher if the recipe needs one."""
-        return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
+    def distiller(self, recipe: Recipe, seed: int, start: Path | None = None) -> Distiller:
+        """Return a training of the student, with the study's teacher if the recipe needs one.
 
-    def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
-        """Return a training of any network on the study's data.
+        Args:
+            recipe: The recipe.
+            seed: Seed of the repeat.
+            start: File with the weights of the float student that a recipe quantises; None for untrained weights.
+        """
+        return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None, start)
+
+    def training(
+        self, recipe: Recipe, seed: int, teacher: TeacherLogits | None, start: Path | None = None
+    ) -> Distiller:
+        """Return a training of any network on the study's data; see :meth:`distiller`.
 
         Raises:
-            UsageError: The network needs more images per step than there are.
+            UsageError: The network needs more images per step than there are, or it cannot be quantised.
         """
         train = self.splits.train
+        if recipe.quantisation:
+            from kdtune.quantisation.training import quantised_training
+
+            weights = torch.load(start, map_location="cpu", weights_only=True) if start else None
+            return quantised_training(recipe, seed, self.task, self.splits, self.device, weights)
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], lambda: self.task)
         return Distiller(
-            recipe,
-            seed,
-            self.task,
-            self.splits,
-            self.device,
-            teacher,
+            *(recipe, seed, self.task, self.splits, self.device, teacher),
             arithmetic=self.arithmetic,
             compiler=self.compiler,
             captures=self.captures,
@@ -188,15 +191,9 @@ class TrainingContext(StudyNetworks[S]):
         return self._repeat_logits.store(seed, images.name)
 
     def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
-        """Compute and store the teacher's logits for the given epochs of a repeat.
+        """Compute and store the teacher's logits for epochs of a repeat, counted from 0.
 
-        Args:
-            seed: Seed of the repeat.
-            epochs: Epochs of the store, counted from 0.
-            folder: Folder of the store; None for the repeat's own store.
-
-        Raises:
-            KdtuneError: The disk has too little space.
+        They are stored in ``folder``, by default the repeat's own store. A full disk raises a KdtuneError.
         """
         store = self.logit_store(seed)
         store = replace(store, folder=folder) if folder else store

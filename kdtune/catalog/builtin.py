@@ -122,7 +122,10 @@ VARYING_TEMPERATURE = "stochastic"
 
 #: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
 #: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
-#: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures.
+#: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures;
+#: ``begins_after``, the label of the strategy with whose chosen student it begins unless the option ``after`` names
+#: one; ``steps``, the kind of its training steps if they cost more or less than others; ``requires``, packages that
+#: kdtune does not depend on, with what installs them.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -156,6 +159,24 @@ STRATEGIES.add(
     "kdtune.strategies.none:NoDistillation",
     "no search: the student alone, trained on the labels without a teacher",
     needs_teacher=False,
+)
+STRATEGIES.add(
+    "qat",
+    "kdtune.strategies.quantised:Qat",
+    "quantisation-aware training of the student that another strategy chose (int8)",
+    needs_teacher=False,
+    begins_after="none",
+    steps="quantising",
+    requires={"torchao": "kdtune[quantize]"},
+)
+STRATEGIES.add(
+    "ptq",
+    "kdtune.strategies.quantised:Ptq",
+    "quantisation of the student that another strategy chose, without training (int8)",
+    needs_teacher=False,
+    begins_after="none",
+    steps="calibrating",
+    requires={"torchao": "kdtune[quantize]"},
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
 

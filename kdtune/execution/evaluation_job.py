@@ -9,6 +9,7 @@ from kdtune.execution.meter_handle import meter_of
 from kdtune.execution.worker_jobs import charged_window, open_training_context
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
+from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Metrics
 
 
@@ -22,6 +23,8 @@ class Candidate:
         checkpoints: Folder of the chosen trial's checkpoints.
         epochs: Number of epochs of its training.
         weights: File for the student's weights.
+        recipe: Recipe of its training.
+        start: File with the weights of the float student that was quantised; None for a float training.
     """
 
     repeat: int
@@ -29,6 +32,8 @@ class Candidate:
     checkpoints: str
     epochs: int
     weights: str
+    recipe: Recipe
+    start: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class EvaluatedModel:
         documents: Text of CSV files and bytes of PNG files by name; see :meth:`kdtune.tasks.task.Task.documents`.
         probabilities: Array of float16 with a row for each test image; None if the task has no probabilities.
         labels: Array of the true classes; None likewise.
+        deployment: Facts about the form in which the model is used; None for a float network.
     """
 
     repeat: int
@@ -50,6 +56,7 @@ class EvaluatedModel:
     documents: Mapping[str, str | bytes]
     probabilities: Any = None
     labels: Any = None
+    deployment: dict[str, Any] | None = None
 
 
 def prepare_evaluation(session_id: str) -> None:
@@ -85,20 +92,34 @@ def _warm_up(context: Any) -> None:
 
 def _evaluated(context: Any, candidate: Candidate) -> EvaluatedModel | None:
     """Evaluate one model; return None if the checkpoint of its last epoch is missing or damaged."""
-    import torch
-
-    from kdtune.storage.files import replaced_atomically
     from kdtune.training.checkpoints import CheckpointFolder
 
     state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
     if state is None or state["epoch"] != candidate.epochs:
         return None  # an earlier epoch must not replace the last one
     task, test = context.task, context.splits.test
-    tested = task.evaluate(context.student(state["model"]), test, context.arithmetic, keep_probabilities=True)
+    student = _finished(context, candidate, state["model"])
+    tested = task.evaluate(student.model, test, student.arithmetic, keep_probabilities=True)
     metrics = {**task.test_metrics(tested.predictions, test), **task.calibration(tested, test)}
     documents = task.documents(tested.predictions, test, context.arrays.class_names)
-    with replaced_atomically(Path(candidate.weights)) as file:
-        torch.save(dict(state["model"]), file)
+    student.write(Path(candidate.weights))
+    deployment = student.deployment(task, test)
     probabilities = None if tested.probabilities is None else tested.probabilities.half().numpy()
     labels = None if probabilities is None else test.labels.cpu().numpy()
-    return EvaluatedModel(candidate.repeat, metrics, tested.predictions.numpy(), documents, probabilities, labels)
+    found = tested.predictions.numpy()
+    return EvaluatedModel(candidate.repeat, metrics, found, documents, probabilities, labels, deployment)
+
+
+def _finished(context: Any, candidate: Candidate, state: Any) -> Any:
+    """Return the student that a training led to."""
+    import torch
+
+    from kdtune.training.finished_student import FinishedStudent
+
+    if candidate.start is None:
+        return FinishedStudent(context.student(state), context.arithmetic, state)
+    from kdtune.quantisation.finished import QuantisedStudent
+
+    start = torch.load(candidate.start, map_location="cpu", weights_only=True)
+    shape = context.splits.train.images.shape[1:]
+    return QuantisedStudent(candidate.recipe, context.task, shape, context.device, start, state)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
 from kdtune.execution.run_context import RunContext
+from kdtune.results.chosen_student import ChosenStudent, chosen_student
+from kdtune.results.deployed_model import DeployedModel
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
 from kdtune.results.trial import evaluation_window
@@ -27,20 +29,7 @@ def evaluate(
     Raises:
         KdtuneError: The evaluation, its worker or Ray failed.
     """
-    candidates = []
-    for repeat, seed in enumerate(study.seeds()):
-        chosen = log.chosen(repeat)
-        if chosen and repeat not in log.evaluations:
-            attempt = log.evaluation_attempt(repeat)
-            candidates.append(
-                Candidate(
-                    repeat,
-                    evaluation_window(seed, attempt),
-                    str(folder.checkpoints(chosen.id).absolute()),
-                    chosen.planned_epochs,
-                    str(folder.weights(seed, study.seed).absolute()),
-                )
-            )
+    candidates, starts = _candidates(study, folder, log)
     if not candidates:
         return
     for path in (folder.predictions, folder.probabilities):
@@ -67,7 +56,7 @@ def evaluate(
         chosen = log.chosen(candidate.repeat)
         assert chosen is not None
         if one := found.get(candidate.repeat):
-            log.evaluation(one.repeat, chosen.id, one.metrics)
+            log.evaluation(one.repeat, chosen.id, one.metrics, _deployed(one, starts.get(one.repeat)))
         else:  # its last checkpoint is lost, so the last epoch is trained again
             log.reopen(chosen)
 
@@ -78,3 +67,40 @@ def _write_documents(folder: StrategyFolder, study: Study, model: EvaluatedModel
         data, suffix = (content, ".png") if isinstance(content, bytes) else (content.encode(), ".csv")
         with replaced_atomically(folder.document(name, study.seeds()[model.repeat], study.seed, suffix)) as file:
             file.write(data)
+
+
+def _deployed(model: EvaluatedModel, start: ChosenStudent | None) -> DeployedModel | None:
+    """Return the form in which a model is used; None if that is the float network."""
+    if model.deployment is None or start is None:
+        return None
+    return DeployedModel(**model.deployment, float_accuracy=start.test.get("accuracy"))
+
+
+def _candidates(
+    study: Study, folder: StrategyFolder, log: TrialLog
+) -> tuple[list[Candidate], dict[int, ChosenStudent]]:
+    """Return the models that are due, and by repeat the student with which a training began that was not untrained.
+
+    The attempts are logged.
+    """
+    candidates: list[Candidate] = []
+    starts: dict[int, ChosenStudent] = {}
+    for repeat, seed in enumerate(study.seeds()):
+        chosen = log.chosen(repeat)
+        if chosen and repeat not in log.evaluations:
+            assert chosen.spec is not None, "the plan has resolved it"
+            if (recipe := chosen.spec.recipe).quantisation:
+                starts[repeat] = chosen_student(folder.study, study, recipe.quantisation.after, repeat)
+            attempt = log.evaluation_attempt(repeat)
+            candidates.append(
+                Candidate(
+                    repeat,
+                    evaluation_window(seed, attempt),
+                    str(folder.checkpoints(chosen.id).absolute()),
+                    chosen.planned_epochs,
+                    str(folder.weights(seed, study.seed).absolute()),
+                    recipe,
+                    str(starts[repeat].weights.absolute()) if repeat in starts else None,
+                )
+            )
+    return candidates, starts

@@ -7,8 +7,9 @@ from kdtune.execution.cached_inspection import StudyFacts
 from kdtune.execution.run_context import RunContext
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy
-from kdtune.planning.estimates import Estimator, student_work
+from kdtune.planning.estimates import Estimator
 from kdtune.planning.session_estimate import SessionEstimate, session_estimate
+from kdtune.planning.step_kinds import student_work
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 

@@ -9,6 +9,7 @@ from kdtune.execution.final_evaluation import evaluate
 from kdtune.execution.run_context import RunContext
 from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.trial_plan import Plan
+from kdtune.results.chosen_student import chosen_student
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
@@ -55,7 +56,7 @@ class StrategyRunner:
         self._folder.path.mkdir(parents=True, exist_ok=True)
         with self._context.executor.charging(self._folder.ledger, at_once=False):
             self.log.session(self._context.executor.id)
-            plan = Plan(self._study, self._strategies, self.log)
+            plan = Plan(self._study, self._strategies, self.log, self._start_of)
             events = self._events(plan)
             events.end_lost_attempts()
             ended = sum(trial.is_final for trial in self.log.trials.values())
@@ -75,6 +76,9 @@ class StrategyRunner:
                     strategy.export(self._folder.path)
             complete = len(self.log.evaluations) == self._study.repeats
             self.log.stopped("completed" if complete else "incomplete")
+
+    def _start_of(self, label: str, repeat: int) -> str:
+        return chosen_student(self._folder.study, self._study, label, repeat).trial_id
 
     def _events(self, plan: Plan) -> TrialEvents:
         judges_epochs = any(strategy.judges_epochs for strategy in self._strategies)

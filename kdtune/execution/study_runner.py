@@ -11,6 +11,7 @@ from kdtune.execution.run_options import RunOptions
 from kdtune.execution.study_state import StudyState
 from kdtune.execution.study_work import StudyWork
 from kdtune.planning.budget import BudgetWatch
+from kdtune.planning.predecessors import check_predecessors
 from kdtune.results.energy_spent import spent_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_strategies import record_session_strategies, unstarted_sessions
@@ -97,6 +98,7 @@ class StudyRunner:
             from kdtune.artifacts.given_teacher import provide
 
             provide(state.study, self._options.teacher_file)
+        check_predecessors(state.study, state.strategies, state.folder)
         images = available_images(
             state.study,
             self._options.data,

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 from kdtune.energy.carbon import Carbon
+from kdtune.planning.predecessors import predecessor
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.outcome import write_result
-from kdtune.results.shared_document import CompilationInput, SynthesisInput, Teacher, TeacherLogitsInput
+from kdtune.results.outcome import inputs_of_students, write_result
+from kdtune.results.shared_document import CompilationInput, SharedInputs, SynthesisInput, Teacher, TeacherLogitsInput
 from kdtune.results.shared_inputs import noted_inputs, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
@@ -105,7 +106,19 @@ class StudyState:
         logits = (noted.teacher_logits if self.logits is None else self.logits) if needed else {}
         compilations = noted.compilations | self.compilations.get(name, {})
         synthesis = (noted.synthesis if self.synthesis is None else self.synthesis) if needed else {}
-        write_shared(folder, first, logits, compilations, synthesis, filter(None, others))
+        before = self._before(name)
+        write_shared(folder, first, logits, compilations, synthesis, filter(None, others), before)
+
+    def _before(self, name: str) -> SharedInputs | None:
+        """Return the students with which a strategy begins, and the inputs of the strategy that chose them."""
+        label, folder = predecessor(self.study, name), self.folder.strategy(name)
+        if label is None:
+            return None
+        # Students that a strategy has used keep their cost, even if others replace them with --fresh.
+        noted = noted_inputs(folder)
+        if noted.students and self.log(name).is_trained(self.study.repeats):
+            return noted
+        return inputs_of_students(self.folder.strategy(label), self.carbon)
 
     def account(self, name: str) -> StrategyResult:
         """Write a strategy's result and return it."""

@@ -29,6 +29,7 @@ from kdtune.planning.consistency_checks import (
     refuse_other_data,
 )
 from kdtune.planning.inspection import Inspection
+from kdtune.planning.predecessors import predecessor
 from kdtune.planning.resume_checks import strategy_digest
 from kdtune.planning.run_toml import note_run
 from kdtune.planning.study_remarks import study_remarks
@@ -217,7 +218,7 @@ class StudyWork:
         state, study = self._state, self._state.study
         with_teacher = uses_teacher(study, name) and inspection.teacher_logits == "live"
         is_trained = state.is_begun(name) and state.log(name).is_trained(study.repeats)
-        if with_teacher not in inspection.compilations or is_trained:
+        if with_teacher not in inspection.compilations or is_trained or predecessor(study, name):
             return
         folder = Path(inspection.compilations[with_teacher])
         networks = f"{study.teacher} and {study.student}" if with_teacher else str(study.student)

@@ -9,6 +9,7 @@ from kdtune.errors import KdtuneError, MachineError
 from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.trial_training import SLICE_S
 from kdtune.planning.trial_plan import Next, Plan
+from kdtune.results.chosen_student import chosen_student
 from kdtune.results.epoch_log import append_epochs
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
@@ -92,9 +93,15 @@ class TrialEvents:
 
     def config(self, trial: Trial) -> dict[str, Any]:
         """Return the config of a trial's next attempt; see :class:`kdtune.DistillTrainable`."""
+        begins_with = {}
+        if trial.spec and trial.spec.recipe.quantisation:
+            before = trial.spec.recipe.quantisation.after
+            start = chosen_student(self._folder.study, self._study, before, trial.repeat).weights
+            begins_with = {"start": str(start.absolute())}
         return {
             "spec": trial.spec,
             "run": {
+                **begins_with,
                 "trial_id": trial.id,
                 "session": self._executor.id,
                 "window": trial.window(trial.attempts + 1),

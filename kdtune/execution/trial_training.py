@@ -221,7 +221,8 @@ class TrialWorker:
             self._context = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
             self._setting = spec.setting
-        distiller = self._context.distiller(spec.recipe, spec.seed)
+        start = Path(run["start"]) if run.get("start") else None
+        distiller = self._context.distiller(spec.recipe, spec.seed, start)
         return TrialTraining(distiller, run, self._resources, self._shares, meter)
 
     def _warm_up(self, spec: TrialSpec) -> None:

@@ -16,6 +16,7 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
+from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.trial_spec import Recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.resolution import representative_recipe, teacher_recipe
@@ -33,6 +34,12 @@ _CHUNKS, _FEWEST_CHUNKS = 5, 3
 LIMIT_S = 0.5
 #: Images of the first step on a CPU; normalisation layers need two.
 _FIRST_IMAGES = 2
+
+#: How a student is quantised in steps of these kinds; a calibration is timed with all images.
+_QUANTISED: dict[WorkKind, Quantisation] = {
+    "quantising": Quantisation(kind="qat"),
+    "calibrating": Quantisation(kind="ptq", images=2**31),
+}
 
 #: Given a number of images per unit, repeats a unit of work without end and yields the number of images in each.
 _Units = Callable[[int], Iterator[int]]
@@ -126,7 +133,7 @@ def _recipe(context: TrainingContext, kind: WorkKind) -> Recipe | None:
         return None
     if kind == "teacher":
         return teacher_recipe(context.study)
-    return representative_recipe(context.study, with_teacher=kind == "distilling")
+    return representative_recipe(context.study, with_teacher=kind == "distilling", quantised=_QUANTISED.get(kind))
 
 
 def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tuple[_Units, int]:

@@ -14,8 +14,18 @@ from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
 
 #: Kinds of work in a study: a student's step with a teacher and without one, an evaluation of the student, computing
-#: the teacher's logits for the logit store, and steps and evaluations of the teacher's own training.
-WorkKind = Literal["distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation"]
+#: the teacher's logits for the logit store, steps and evaluations of the teacher's own training, and steps of a student
+#: that is being quantised, with training and without.
+WorkKind = Literal[
+    "distilling",
+    "labels",
+    "evaluation",
+    "teacher_logits",
+    "teacher",
+    "teacher_evaluation",
+    "quantising",
+    "calibrating",
+]
 
 #: Kinds of work in training a teacher.
 TEACHER_WORK: tuple[WorkKind, ...] = ("teacher", "teacher_evaluation")
@@ -83,9 +93,9 @@ class Timings:
         """
         return sum_or_none(self.idle_uw, -self.spare_gpu_uw * conditions.unused_gpus(trials))
 
-    def student_epoch(self, workload: Workload, *, with_teacher: bool) -> WorkUsage:
-        """Return the usage of one epoch of a student, with its evaluation."""
-        step = self.per_image["distilling" if with_teacher else "labels"]
+    def student_epoch(self, workload: Workload, *, with_teacher: bool, kind: WorkKind | None = None) -> WorkUsage:
+        """Return the usage of one epoch of a student, with its evaluation; ``kind`` is that of unusual steps."""
+        step = self.per_image[kind or ("distilling" if with_teacher else "labels")]
         return step * workload.train_images + self.per_image["evaluation"] * workload.val_images
 
     def teacher_training(self, workload: Workload, epochs: int) -> WorkUsage:

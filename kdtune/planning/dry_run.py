@@ -13,11 +13,13 @@ from kdtune.errors import ResultsExistError
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, WorkKind
 from kdtune.planning.budget import Budget, BudgetWatch
-from kdtune.planning.estimates import Estimator, student_work
+from kdtune.planning.estimates import Estimator
 from kdtune.planning.inspection import Inspection
+from kdtune.planning.predecessors import check_predecessors
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
 from kdtune.planning.session_estimate import session_estimate
+from kdtune.planning.step_kinds import student_work
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
@@ -145,6 +147,7 @@ def _with_known_costs(
     """Return the study with the costs that earlier strategies have frozen, and a remark if results are in the way."""
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
     study = settled_strategies(study, frozen_cost(kept))
+    check_predecessors(study, strategies, folder)
     try:
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
@@ -193,6 +196,7 @@ def _estimated_plan(
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
         images_uj=estimator.images_uj or 0,
+        students={name: before for name in strategies if (before := estimator.before(name))},
         session=session,
         slots=slots,
         carbon=carbon,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,31 +19,19 @@ from kdtune.forecast.strategy_estimate import (
     TeacherEstimate,
     TimeAndEnergy,
     Timings,
-    WorkKind,
     WorkUsage,
     setup_overhead,
     strategy_charge,
     sum_or_none,
 )
+from kdtune.planning.predecessors import predecessor
 from kdtune.planning.resources import Resources
 from kdtune.planning.session_estimate import SessionEstimate
-from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, trained_share, uses_teacher
+from kdtune.planning.step_kinds import has_same_epochs, step_kind, trained_share
+from kdtune.planning.trial_plan import epochs_of, first_recipe, make_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
-
-#: Fields of a study, and fields of its training, on which the cost of an epoch depends.
-_COST_FIELDS = {"task", "dataset", "data", "synthesis", "selection", "validation"}
-_COST_FIELDS |= {"teacher", "student", "loss", "numerics", "teacher_logits"}
-_COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
-
-
-def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
-    """Return the kinds of work that the trainings of the given strategies consist of."""
-    steps: dict[bool, WorkKind] = {True: "distilling", False: "labels"}
-    kinds = {kind for name in strategies for kind in kinds_of_epochs(study, name)}
-    logits: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
-    return [*(steps[with_teacher] for with_teacher in kinds), *logits, "evaluation"]
 
 
 class Estimator:
@@ -122,9 +111,10 @@ class Estimator:
         training = training * float(share)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, training, idle_uw, overhead, self._conditions)
-        compiled_uj, images_uj = self.compiled_uj(name), self.images_uj
+        compiled_uj, images_uj, before = self.compiled_uj(name), self.images_uj, self.before(name)
         charged_uj = sum_or_none(
             own_uj,
+            before.charged_uj if before else 0,
             self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
             self.logits.charged_uj if replays else 0,
             compiled_uj or 0,
@@ -140,8 +130,10 @@ class Estimator:
         return StrategyEstimate(
             strategy=name,
             trials=trials,
-            gflops_millions=trials * share * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
+            gflops_millions=trials * share * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15
+            + (before.gflops_millions if before else 0),
             training_flops=round(trials * share * (flops + meta_flops))
+            + (before.training_flops if before else 0)
             + (workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
@@ -149,10 +141,23 @@ class Estimator:
             basis=tuple(basis),
         )
 
+    def before(self, name: str) -> StrategyEstimate | None:
+        """Return the estimate of the strategy with whose students another one begins, without the session's cost.
+
+        It is None if the strategy begins untrained.
+        """
+        label = predecessor(self._study, name)
+        if label is None:
+            return None
+        found = self.strategy(label, sum(one.expected_trials() for one in make_strategies(self._study, label)))
+        session_uj = self._session.charge.energy_uj(dedicated=self._conditions.dedicated)
+        own_uj = sum_or_none(found.charged_uj, None if session_uj is None else -session_uj)
+        return replace(found, charged_uj=None if own_uj is None else round(own_uj))
+
     def _of_trainings(self, name: str, epochs: int) -> tuple[Workload, int]:
         """Return the workload of a strategy's trainings, and the FLOPs that meta-gradients add to one of them."""
         whole, recipe = self._workload, first_recipe(self._study, name)
-        if recipe is None or recipe.meta is None:
+        if recipe is None:
             return whole, 0
         images = whole.train_images
         meta_flops = whole.student_passes_flops(recipe.meta_passes(images) * epochs)
@@ -168,7 +173,7 @@ class Estimator:
             0 if nothing is compiled for the strategy; None if the code has not been compiled yet.
         """
         live_teacher = uses_teacher(self._study, name) and not self._stores
-        if live_teacher not in self._compilations:
+        if live_teacher not in self._compilations or predecessor(self._study, name):
             return 0
         one = CompiledCode(Path(self._compilations[live_teacher]))
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
@@ -243,14 +248,19 @@ class Estimator:
             look_aheads: What meta-gradients add to timed steps, as a fraction; earlier epochs include them already.
             with_teacher: Whether the epoch needs the teacher.
         """
-        comparable = [one for one in self._earlier if self._has_same_epochs(one, name, with_teacher=with_teacher)]
+        comparable = [
+            one
+            for one in self._earlier
+            if has_same_epochs(one, self._study, name, self._resources, with_teacher=with_teacher)
+        ]
         for one in self._nearest(comparable, name, trials):
             if one.phases:
                 return one.phases.epoch, 0.0, f"Trainings as in {one.label}."
-        timed = self._timings.batches["distilling" if with_teacher else "labels"]
+        kind = step_kind(self._study, name, with_teacher=with_teacher)
+        timed = self._timings.batches[kind]
         batch = min(self._study.training.batch_size, self._workload.train_images)
         fewer = "" if timed >= batch else f", timed with {timed} of the {batch} images of a batch"
-        epoch = self._timings.student_epoch(workload, with_teacher=with_teacher) * (1 + look_aheads)
+        epoch = self._timings.student_epoch(workload, with_teacher=with_teacher, kind=kind) * (1 + look_aheads)
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:
@@ -271,24 +281,6 @@ class Estimator:
             overhead,
             False,
             f"Start of a worker as timed here ({setup.wall_s:.1f} s), without Ray's share.",
-        )
-
-    def _has_same_epochs(self, one: CompletedStrategy, name: str, *, with_teacher: bool) -> bool:
-        """Return whether an epoch of an earlier strategy should cost as much as one of a strategy of this study."""
-        recipe, loss = first_recipe(self._study, name), self._study.loss
-        plain = (None, frozenset({(loss.name, loss.digest)}))  # also that of releases which logged no recipes
-        steps = recipe.kind_of_steps(with_teacher=with_teacher) if recipe else plain
-        theirs_steps = {earlier.kind_of_steps(with_teacher=with_teacher) for earlier in one.recipes}
-        ours, theirs = (
-            (study.model_dump(include=_COST_FIELDS), study.training.model_dump(include=_COST_OF_TRAINING))
-            for study in (self._study, one.study)
-        )
-        return (
-            ours == theirs
-            and theirs_steps <= {steps}
-            and (bool(one.recipes) or steps[0] is None)
-            and kinds_of_epochs(one.study, one.strategy) == {with_teacher}
-            and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
         )
 
     def _nearest(self, earlier: Iterable[CompletedStrategy], name: str, trials: int) -> list[CompletedStrategy]:

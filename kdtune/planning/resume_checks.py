@@ -66,7 +66,7 @@ def _identity(study: Study, trial: Trial) -> str:
     if trial.spec is None:
         return flat_trial_id(study, trial.point, trial.seed)
     try:
-        return resolved_trial(study, trial.suggestion, trial.seed).identity
+        return resolved_trial(study, trial.suggestion, trial.seed, trial.spec.start).identity
     except SpecError:  # its components are not installed here, which is reported for the study as a whole
         return trial.spec.identity
 

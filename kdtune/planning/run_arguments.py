@@ -12,6 +12,7 @@ from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
 from kdtune.planning.first_rounds import first_rounds, foreign_labels
+from kdtune.planning.predecessors import in_order, missing_packages
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
@@ -70,6 +71,8 @@ def validate_run_arguments(
         spec = with_given_teacher(spec, teacher)
     # Without duplicates, and with "all" replaced.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    if faults := missing_packages(spec, names):
+        raise SpecError(faults)
     try:
         representative_recipe(spec, with_teacher=True)  # refuses unknown options of the loss
     except SpecError as error:
@@ -80,7 +83,7 @@ def validate_run_arguments(
     to_ask = names if spec.synthesis else foreign_labels(spec, names)
     if faults := first_rounds(spec, to_ask, f"study {spec.name}")[1]:
         raise SpecError(faults)
-    return spec, {name: make_strategies(spec, name) for name in names}
+    return spec, {name: make_strategies(spec, name) for name in in_order(spec, names)}
 
 
 def _with_labels(asked: Sequence[str], study: Study) -> tuple[list[str], Study]:

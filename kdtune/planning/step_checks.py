@@ -14,6 +14,7 @@ from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
 from kdtune.models.output_check import check_network
 from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.logit_checks import NamedRecipe, check_on_logits, random_logits, untrained_logits
+from kdtune.planning.predecessors import missing_packages, predecessor
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.numerics import Numerics
@@ -55,6 +56,7 @@ def check_own_components(context: TrainingContext) -> None:
     if not own and not labels:
         return
     faults = network_faults(study, where) if own else []
+    faults += [] if faults else quantisation_faults(context, where)
     fits = not faults
     rounds, wrong = first_rounds(study, labels, where)
     faults += [*wrong, *check_recipes(context, rounds, where, networks=fits)]
@@ -78,6 +80,29 @@ def network_faults(setting: Setting, where: str) -> list[Fault]:
         except UsageError as error:
             faults.append(Fault(where, key, str(error)))
     return faults
+
+
+def quantisation_faults(context: TrainingContext, where: str) -> list[Fault]:
+    """Return a fault if a strategy of the study quantises its student, and that is not possible.
+
+    A network of kdtune's own is not checked, since all of them can be quantised.
+
+    Args:
+        context: The study's training context.
+        where: The study's file, for messages.
+    """
+    study = context.study
+    labels = [label for label in study.strategies if predecessor(study, label)]
+    if not labels or not study.student.digest or missing_packages(study, labels):
+        return []
+    from kdtune.quantisation.networks import exported
+
+    try:
+        exported(context.task.network(study.student, study.data_info.shape), study.data_info.shape)
+    except UsageError as error:
+        problem = f"model {study.student} {error}; leave out the strategies {', '.join(labels)}"
+        return [Fault(where, "student", problem)]
+    return []
 
 
 def check_network_of(

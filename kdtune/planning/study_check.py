@@ -17,7 +17,7 @@ from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
 from kdtune.planning.first_rounds import first_rounds
-from kdtune.planning.step_checks import CheckedStep, check_network_of, check_recipes, check_steps
+from kdtune.planning.step_checks import CheckedStep, check_network_of, check_recipes, check_steps, quantisation_faults
 from kdtune.planning.study_remarks import study_remarks
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
@@ -163,6 +163,8 @@ def _check_steps(
     if not _names(found, "loss"):
         networks = len(found.networks) == 2 and not _names(found, "teacher", "student", "training.batch_size")
         found.faults += check_recipes(context, rounds, where, networks=networks)
+    if not found.faults:
+        found.faults += quantisation_faults(context, where)
     if not found.faults:
         found.steps, faults, remarks = check_steps(context, where, rounds)
         found.faults += faults

@@ -31,6 +31,7 @@ class StudyPlan:
         remarks: Remarks for the user.
         logits: Estimate of computing the teacher's logits once for all trainings; None if they are computed in every
             step.
+        students: Estimate of the strategy with whose students a strategy begins, without the session, by the latter.
         compiled_uj: Energy of compilation, by strategy, that is charged to it but already used; in microjoules.
         images_uj: Energy of the synthetic images that is charged to each strategy but already used; in microjoules.
     """
@@ -47,6 +48,7 @@ class StudyPlan:
     logits: LogitsEstimate | None = None
     compiled_uj: Mapping[str, int] = field(default_factory=dict)
     images_uj: int = 0
+    students: Mapping[str, StrategyEstimate] = field(default_factory=dict)
 
     @property
     def total_wall_s(self) -> float | None:
@@ -66,7 +68,9 @@ class StudyPlan:
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
         used = -sum(self.compiled_uj.values()) - self.images_uj * len(self.estimates)
-        total = sum_or_none(repeated, teacher, due, used, *(self._without_logits(one) for one in self.estimates))
+        students = (None if one.charged_uj is None else -one.charged_uj for one in self.students.values())
+        own = (self._without_logits(one) for one in self.estimates)
+        total = sum_or_none(repeated, teacher, due, used, *students, *own)
         return None if total is None else round(total)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:
@@ -76,6 +80,12 @@ class StudyPlan:
         if estimate.charged_uj is None or self.logits.charged_uj is None:
             return None
         return estimate.charged_uj - self.logits.charged_uj
+
+    @property
+    def total_gflops_millions(self) -> float:
+        """FLOPs of the whole command in 1e15. What strategies share is counted once."""
+        whole = sum(one.gflops_millions for one in [*self.estimates, self.teacher] if one)
+        return whole - sum(one.gflops_millions for one in self.students.values())
 
     @property
     def complete(self) -> bool:
@@ -106,7 +116,7 @@ class StudyPlan:
                 "numerics": self.study.numerics.model_dump(),
                 "total": {
                     "trials": sum(one.trials for one in self.estimates),
-                    "gflops_millions": sum(one.gflops_millions for one in [*self.estimates, self.teacher] if one),
+                    "gflops_millions": self.total_gflops_millions,
                     "wall_s": self.total_wall_s,
                     "charged_uj": self.total_uj,
                     **self._reported(self.total_uj),

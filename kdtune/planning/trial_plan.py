@@ -1,10 +1,9 @@
 """The order of a strategy's trials over all repeats, from its suggestions and the trial log."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -83,17 +82,11 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
 def uses_teacher(study: Study, label: str) -> bool:
     """Return whether the trainings of a strategy use the teacher; True if strategy and loss are both unknown."""
     of_loss = LOSSES.facts_of(study.loss.name).get("needs_teacher", True)
-    facts = [STRATEGIES.facts_of(name) for name in _strategies_of(study, label)]
+    facts = [STRATEGIES.facts_of(name) for name in strategies_of(study, label)]
     return bool(next((one["needs_teacher"] for one in facts if "needs_teacher" in one), of_loss))
 
 
-def kinds_of_epochs(study: Study, label: str) -> set[bool]:
-    """Return whether the epochs of a strategy's trainings need the teacher; both where their phases differ in that."""
-    has_phases = any(LOSSES.facts_of(name).get("has_phases") for name in _strategies_of(study, label))
-    return {True, False} if has_phases else {uses_teacher(study, label)}
-
-
-def _strategies_of(study: Study, label: str) -> list[str]:
+def strategies_of(study: Study, label: str) -> list[str]:
     """Return the strategy behind a label, and those that its options name, as ``of`` of ``best-of``."""
     name, given = study.labelled(label)
     options = [key for key, catalog in OPTION_CATALOGS.items() if catalog is STRATEGIES and key in given]
@@ -106,18 +99,6 @@ def epochs_of(study: Study, label: str) -> tuple[int, int]:
     if recipe is None:
         return study.training.epochs, study.training.epochs if uses_teacher(study, label) else 0
     return recipe.training.epochs, recipe.teacher_epochs(recipe.training.epochs)
-
-
-def trained_share(study: Study, label: str, epochs: int) -> Fraction:
-    """Return the largest part of the epochs of all its trainings that a strategy trains; less than 1 with rungs.
-
-    Args:
-        study: The study.
-        label: Label of the strategy.
-        epochs: Epochs of a whole training.
-    """
-    strategy = make_strategies(study, label)[0]
-    return Fraction(strategy.expected_epochs(epochs), strategy.expected_trials() * epochs)
 
 
 def first_recipe(study: Study, label: str) -> Recipe | None:
@@ -180,17 +161,26 @@ class Plan:
     not run again.
     """
 
-    def __init__(self, study: Study, strategies: list[Strategy], log: TrialLog) -> None:
+    def __init__(
+        self,
+        study: Study,
+        strategies: list[Strategy],
+        log: TrialLog,
+        start_of: Callable[[str, int], str] | None = None,
+    ) -> None:
         """Plan one strategy.
 
         Args:
             study: The study.
             strategies: The strategy of each repeat.
             log: The trial log; every suggestion is written to it.
+            start_of: From the label of another strategy and the number of a repeat to the identity of the trial that
+                it chose; None if no training begins with the student of another one.
         """
         self._study = study
         self._log = log
-        log.resolve_earlier(self._resolved)
+        self._start_of = start_of
+        log.resolve_earlier(lambda suggestion, seed: resolved_trial(study, suggestion, seed))
         self._repeats = [
             _Repeat(number, seed, strategy)
             for number, (seed, strategy) in enumerate(zip(study.seeds(), strategies, strict=True))
@@ -283,13 +273,16 @@ class Plan:
             raise UsageError(f"{repeat.strategy}: choice() returned {point}, which was not trained to its end")
         return found
 
-    def _resolved(self, suggestion: Suggestion, seed: int) -> TrialSpec:
-        return resolved_trial(self._study, suggestion, seed)
+    def _resolved(self, repeat: _Repeat, suggestion: Suggestion) -> TrialSpec:
+        start = None
+        if suggestion.quantisation and self._start_of:
+            start = self._start_of(suggestion.quantisation.after, repeat.number)
+        return resolved_trial(self._study, suggestion, repeat.seed, start)
 
     def _suggest(self, repeat: _Repeat, suggestion: Suggestion) -> Trial:
         point = suggestion.as_point()
         try:
-            spec = self._resolved(suggestion, repeat.seed)
+            spec = self._resolved(repeat, suggestion)
         except SpecError as error:
             where = f"{repeat.strategy} suggests {point}"
             raise SpecError([replace(fault, where=where) for fault in error.faults]) from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.analysis.strategy_figures import common_metric
 from kdtune.catalog.metric import ACCURACY
+from kdtune.report.deployed_columns import deployed_cells, deployed_columns
 from kdtune.report.number_formats import NOTHING, describe_choice, of_metric, ratio
 from kdtune.report.row_names import network_name
 from kdtune.report.units import Unit, co2_unit, energy_unit, flops_unit
@@ -59,7 +60,7 @@ def flops_of(gflops_millions: float | None) -> float | None:
 
 
 def columns(results: Sequence[StrategyResult], teacher: Teacher | None = None, *, wide: bool = True) -> tuple[str, ...]:
-    """Return the columns with the name of the objective and with units, and the green index if results have one.
+    """Return the columns with the name of the objective and with units, and optional ones that any result needs.
 
     Args:
         results: Results of the table.
@@ -74,7 +75,7 @@ def columns(results: Sequence[StrategyResult], teacher: Teacher | None = None, *
         "flops": units.flops.name,
     }
     named = tuple(name.format(**words) for name in (LEADING + FURTHER if wide else LEADING))
-    return (*named, GREEN) if has_green_index(results) else named
+    return (*named, *deployed_columns(results, wide=wide), *((GREEN,) if has_green_index(results) else ()))
 
 
 def has_green_index(results: Sequence[StrategyResult]) -> bool:
@@ -126,7 +127,7 @@ def cost_rows(
             units.flops.number(flops_of(cost.of_one_model(cost.gflops_millions))),
         ]
         green = [_index(result.green_index)] if has_green_index(results) else []
-        rows.append([*leading, *(further if wide else []), *green])
+        rows.append([*leading, *(further if wide else []), *deployed_cells(result, results, wide=wide), *green])
     return rows
 
 
@@ -156,4 +157,5 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult], *, wide: bo
         units.co2.number(carbon.co2_g(energy.charged_uj) if energy else None),
         units.flops.number(flops_of(teacher.gflops_millions)),
     ]
-    return [*leading, *(further if wide else []), *([NOTHING] if has_green_index(results) else [])]
+    cells = [*leading, *(further if wide else [])]
+    return cells + [NOTHING] * (len(columns(results, teacher, wide=wide)) - len(cells))  # optional columns

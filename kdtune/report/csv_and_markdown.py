@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from kdtune.report.cost_rows import Row, columns, cost_rows, has_green_index, teacher_row
+from kdtune.report.deployed_columns import deployed_columns, deployed_means
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.escaping import for_markdown, for_spreadsheet
@@ -50,16 +51,30 @@ OBJECTIVE_COLUMNS = (
 )
 
 
+#: Further ones where models were quantised, with means over repeats.
+DEPLOYED_COLUMNS = (
+    "bits",
+    "size_bytes",
+    "float_size_bytes",
+    "float_accuracy",
+    "simulated_accuracy",
+    "float_ms",
+    "int8_ms",
+)
+
+
 def as_csv(results: Sequence[StrategyResult]) -> str:
     """Return the CSV with one line per strategy. Cells of unmeasured values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = (*CSV_COLUMNS, *GREEN_COLUMNS) if has_green_index(results) else CSV_COLUMNS
     names = (*names, *OBJECTIVE_COLUMNS) if any(result.objective for result in results) else names
+    names = (*names, *DEPLOYED_COLUMNS) if deployed_columns(results) else names
     writer.writerow(names)
     for result in results:
         known = {
-            **dict.fromkeys(OBJECTIVE_COLUMNS),
+            **dict.fromkeys((*OBJECTIVE_COLUMNS, *DEPLOYED_COLUMNS)),
+            **deployed_means(result),
             **as_record(result.summary),
             **as_record(result.cost),
             **{key: getattr(result, key) for key in ("study", "strategy", "status", "trials", "objective")},

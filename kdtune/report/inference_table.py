@@ -45,7 +45,7 @@ OTHERS_MATTER = 0.05
 def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
     """Return the tables of ``inference.json`` documents. Adjacent ones that were measured together share tables."""
     parts: list[RenderableType] = []
-    for _, group in groupby(documents, key=lambda document: document.teacher):
+    for _, group in groupby(documents, key=lambda document: (document.teacher, document.int8)):
         together = list(group)
         first = together[0]
         title = (
@@ -90,6 +90,7 @@ def network_rows(document: InferenceDocument) -> list[Row]:
     return [
         _network_row(network_name("teacher", teacher.model), document, teacher),
         _network_row(network_name("student", student.model), document, student),
+        *([_network_row("student, int8", document, document.int8)] if document.int8 else []),
         ["teacher / student", of_parameters, of_macs, NOTHING, of_time, *of_last],
     ]
 
@@ -122,7 +123,7 @@ def payback_row(document: InferenceDocument) -> Row:
     alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
         document.strategy,
-        of_metric(document.deciding, document.student.deciding),
+        of_metric(document.deciding, document.in_use.deciding),
         _joules(alone),
         repaid_after(alone),
         _joules(with_teacher),

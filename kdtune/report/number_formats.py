@@ -3,6 +3,7 @@
 from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, TEMPERATURES
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.specs.component import Component
+from kdtune.specs.quantisation import KEY as QUANTISED
 from kdtune.specs.search_space import Point
 
 #: Shown for values that were not measured or do not apply.
@@ -76,12 +77,14 @@ def describe_point(point: Point | None) -> str:
     others = [
         f"{key}={value:g}" if isinstance(value, int | float) else f"{key}={value}"
         for key, value in point.items()
-        if key not in ("tau", "temperature", "loss")
+        if key not in ("tau", "temperature", "loss", QUANTISED)
     ]
     name = point.get("temperature")
     shown = [] if name in (None, DEFAULT_TEMPERATURE) else [_name_of(str(name))]
     if "tau" in point:
         shown.append(f"{point['tau']:g}")
+    if QUANTISED in point:
+        shown.append(str(point[QUANTISED]))
     return " ".join([*(shown or [NOTHING]), *others])
 
 

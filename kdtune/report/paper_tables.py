@@ -121,7 +121,8 @@ def notes(comparison: PaperComparison) -> list[str]:
     """Return notes on all tables, and commands that fill empty rows."""
     lines = [
         f"Printed figures: {SOURCE}. Ours: mean +- sample standard deviation of n models, and the ratio to the "
-        "paper's. KD and Tuned are grid, Ours is stochastic, Student is none. A dash: not run, or not measured."
+        "paper's. KD and Tuned are grid, Ours is stochastic, Student is none, Quantization is qat. A dash: not run, or "
+        "not measured."
     ]
     used = [run.result.cost for run in comparison.used]
     if used:

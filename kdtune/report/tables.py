@@ -12,6 +12,7 @@ from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
 from kdtune.paper.published_accuracies import published_accuracies
 from kdtune.report.cost_rows import BASELINE, LEADING, columns, cost_rows, teacher_row
+from kdtune.report.deployed_columns import deployed_notes
 from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import describe_point, significant
@@ -75,7 +76,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         lines.append(f"Note on {', '.join(flagged)}: {FLAGS[name]}.")
     if teacher and teacher.energy:
         lines += [f"Note on the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
-    lines += hidden_tuning(results) + meta_gradients(results)
+    lines += hidden_tuning(results) + meta_gradients(results) + deployed_notes(results)
     for study in dict.fromkeys(result.study for result in results):
         labels = [result.strategy.rpartition("/")[2] for result in results if result.study == study]
         lines += filter(None, [published_accuracies(study, labels)])

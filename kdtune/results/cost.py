@@ -12,7 +12,7 @@ from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import LedgerSummary, SharedInputs
+from kdtune.results.shared_document import STUDENTS, LedgerSummary, SharedInputs
 from kdtune.results.trial import EVALUATION
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
@@ -100,13 +100,19 @@ def _shared_energy(shared: SharedInputs) -> SharedEnergy:
         teacher_logits=None if unmetered_logits else charged["teacher_logits"],
         compilation=None if unmetered_code else charged["compilation"],
         synthesis=None if unmetered_images else charged["synthesis"],
+        students=charged.get(STUDENTS),
     )
 
 
 def _training_uj(account: Account, shared: SharedInputs) -> int:
-    """Return the energy of trials, of evaluation, and of computing the teacher's logits that the trials replayed."""
+    """Return the energy of trials, of evaluation, and of computing the teacher's logits that the trials replayed.
+
+    Those of a strategy whose students were the beginning are included.
+    """
     logits_uj = sum(store.energy.energy_uj["trials"] for store in shared.teacher_logits.values() if store.energy)
-    return account.buckets["trials"] + account.buckets["evaluation"] + logits_uj
+    searched = [one.energy.energy_uj for one in (shared.students or {}).values() if one.energy]
+    students_uj = sum(buckets["trials"] + buckets["evaluation"] for buckets in searched)
+    return account.buckets["trials"] + account.buckets["evaluation"] + logits_uj + students_uj
 
 
 def _teacher_energy(study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int | None, dict[str, int]]:
@@ -115,9 +121,10 @@ def _teacher_energy(study: Study, log: TrialLog, shared: SharedInputs) -> tuple[
     It is 0 for a strategy without a teacher, and the sum for repeats with teachers of their own. It is None for a
     teacher whose weights the user gave: the energy record of such a teacher covers its evaluation, not its training.
     """
-    if not any(trial.needs_teacher(study) for trial in log.trials.values()):
-        return 0, {}
     teachers = shared.teachers.values()
+    of_students = bool(shared.students) and bool(teachers)  # only a strategy that used a teacher records one
+    if not of_students and not any(trial.needs_teacher(study) for trial in log.trials.values()):
+        return 0, {}
     trainings = [teacher.training.charged_uj for teacher in teachers if teacher.training]
     if teachers and len(trainings) == len(teachers):
         return sum(trainings), {}
@@ -145,7 +152,13 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedIn
             workload = whole.trained_on(trial.spec.recipe.trained_images(whole.train_images))
             meta += whole.student_passes_flops(trial.spec.recipe.meta_passes(whole.train_images) * trial.epochs)
         nominal += workload.nominal_flops(trial.epochs, teacher_epochs=teacher_epochs)
+        if trial.spec and not trial.spec.recipe.trains:
+            executed += workload.nominal_flops(trial.epochs, teacher_epochs=0)
+            continue
         executed += workload.executed_flops(trial.epochs, teacher_epochs=teacher_epochs if live else 0)
+    for before in (shared.students or {}).values():
+        nominal += round(before.gflops_millions * 1e15)
+        executed += before.training_flops
     return nominal, executed + meta, meta
 
 

@@ -98,6 +98,7 @@ class SharedEnergy:
     teacher_logits: int | None
     compilation: int | None
     synthesis: int | None = 0
+    students: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def known_uj(self) -> int:

@@ -106,6 +106,10 @@ class StrategyFolder(FrozenStudy):
         """Return the path of the chosen model of a repeat: ``student.pt`` for the first repeat."""
         return self._of_repeat("student", ".pt", seed, first_seed)
 
+    def int8_weights(self, seed: int, first_seed: int) -> Path:
+        """Return the path of the quantised model of a repeat, which only some strategies have."""
+        return self._of_repeat("student-int8", ".pt2", seed, first_seed)
+
     def document(self, name: str, seed: int, first_seed: int, suffix: str = ".csv") -> Path:
         """Return the path of a task's file about a chosen model: ``confusion.csv`` for the first repeat."""
         return self._of_repeat(name, suffix, seed, first_seed)

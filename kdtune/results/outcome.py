@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kdtune.catalog.builtin import is_method
 from kdtune.catalog.metric import ACCURACY, Metric
@@ -12,9 +13,12 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.cost import cost_of
 from kdtune.results.cost_card import write_cost_files
+from kdtune.results.deployed_model import DeployedModel
 from kdtune.results.estimate_document import read_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_inputs import read_shared
+from kdtune.results.inference_document import read_inference
+from kdtune.results.shared_document import SharedInputs, StudentsInput
+from kdtune.results.shared_inputs import ledger_summary, read_shared
 from kdtune.results.strategy_result import (
     SCHEMA_VERSION,
     Computed,
@@ -29,6 +33,7 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
+from kdtune.storage.records import parsed
 
 
 def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
@@ -43,8 +48,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     """
     study = folder.read_study()
     log = TrialLog.read(folder.trials)
-    account = account_of_nodes(read_folder(folder.ledger))
-    shared = read_shared(folder)
+    account, shared = account_of_nodes(read_folder(folder.ledger)), read_shared(folder)
     cost = cost_of(folder, study, log, account, shared, carbon)
     charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
     objective = None if study.objective == ACCURACY else study.objective
@@ -58,11 +62,12 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
                 chosen=chosen.point if chosen else None,
                 val_accuracy=chosen.val_accuracy if chosen else None,
                 val_loss=chosen.val_loss if chosen else None,
-                trials=sum(trial.attempts > 0 for trial in log.of_repeat(repeat)),
+                trials=started_trials(log, repeat) + shared.trials_before(repeat),
                 charged_uj=charged_by_repeat[repeat] if account.quality else None,
                 test=evaluation["test"] if evaluation else None,
                 val_objective=chosen.val_objective if chosen else None,
                 test_objective=evaluation["test"].get(objective) if evaluation and objective else None,
+                deployed=parsed(of_int8, DeployedModel) if (of_int8 := (evaluation or {}).get("deployed")) else None,
             )
         )
     return StrategyResult(
@@ -89,6 +94,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
         loss=study.loss.name if is_method(study.loss.name) else None,
         synthetic=synthetic_images_of(study, shared),
         objective_info=None if study.objective_info == Metric(study.objective) else study.objective_info,
+        latency=measured.latency if (measured := read_inference(folder)) else None,
     )
 
 
@@ -98,6 +104,28 @@ def write_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     write_json(folder.result, with_checksum(result.as_json()))
     write_cost_files(folder, result, read_shared(folder))
     return result
+
+
+def inputs_of_students(folder: StrategyFolder, carbon: Carbon) -> SharedInputs:
+    """Return the students of a strategy as an input of others, together with the inputs of that strategy.
+
+    Args:
+        folder: Folder of the strategy.
+        carbon: Any factors; they do not influence energies and FLOPs.
+    """
+    study, log, cost = folder.read_study(), TrialLog.read(folder.trials), build_result(folder, carbon).cost
+    students = StudentsInput(
+        ledger_summary(folder.ledger, dedicated=study.is_dedicated),
+        tuple(started_trials(log, repeat) for repeat in range(study.repeats)),
+        cost.gflops_millions,
+        cost.training_flops,
+    )
+    return replace(read_shared(folder), students={folder.path.name: students})
+
+
+def started_trials(log: TrialLog, repeat: int) -> int:
+    """Return the number of trials of a repeat that were started."""
+    return sum(trial.attempts > 0 for trial in log.of_repeat(repeat))
 
 
 def _status(study: Study, log: TrialLog) -> str:

@@ -1,6 +1,7 @@
 """Dataclasses of ``shared.json``: the inputs that a strategy shares with others and is charged for, with their energy.
 
-An input is a session, a teacher, a store of the teacher's logits, compiled code, or synthetic images.
+An input is a session, a teacher, a store of the teacher's logits, compiled code, synthetic images, or
+the students of another strategy.
 """
 
 from collections import Counter
@@ -22,6 +23,10 @@ _ByBucket = Annotated[dict[BucketOrTotal, Count], Field(min_length=6)]
 
 #: Kinds of shared inputs that a strategy is charged for. The teacher is not among them: it is reported separately.
 KINDS = ("session", "teacher_logits", "compilation", "synthesis")
+
+#: A further kind, of strategies that begin with the students of another one. Runs that are put aside do not count it,
+#: since that strategy's own results do.
+STUDENTS = "students"
 
 
 @strict
@@ -130,6 +135,26 @@ class SynthesisInput:
 
 @strict
 @dataclass(frozen=True)
+class StudentsInput:
+    """The students of another strategy, with which a strategy begins, by the cost of its whole search.
+
+    What that strategy shares with others (sessions, logits, code) is listed with the inputs of the own strategy.
+
+    Attributes:
+        energy: Energy of its own ledgers; None if it was not metered.
+        trials: Number of its trials in each repeat.
+        gflops_millions: Its FLOPs as in the paper's column, in 1e15.
+        training_flops: FLOPs that it executed.
+    """
+
+    energy: LedgerSummary | None
+    trials: tuple[Count, ...]
+    gflops_millions: Amount
+    training_flops: Count
+
+
+@strict
+@dataclass(frozen=True)
 class SharedInputs:
     """The inputs that a strategy shares with others, by their ids.
 
@@ -138,7 +163,9 @@ class SharedInputs:
         teacher: The teacher; that of the first repeat if repeats have teachers of their own.
         teacher_logits: Stores of the teacher's logits.
         compilations: Compiled code.
+        synthesis: Images that were made from the teacher.
         other_teachers: Teachers of further repeats by key; None if all repeats share one.
+        students: Students of the strategy with which this one begins; None if it begins untrained.
     """
 
     sessions: dict[str, LedgerSummary] = field(default_factory=dict)
@@ -147,6 +174,7 @@ class SharedInputs:
     compilations: dict[str, CompilationInput] = field(default_factory=dict)
     synthesis: dict[str, SynthesisInput] = field(default_factory=dict)
     other_teachers: dict[str, Teacher] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    students: dict[str, StudentsInput] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def teachers(self) -> dict[str, Teacher]:
@@ -159,12 +187,19 @@ class SharedInputs:
         """The teacher; for repeats with teachers of their own, one with the means of their figures."""
         return _mean_teacher([*self.teachers.values()]) if self.other_teachers else self.teacher
 
+    def trials_before(self, repeat: int) -> int:
+        """Return the trials of the strategies with whose students a repeat begins."""
+        return sum(one.trials[repeat] for one in (self.students or {}).values())
+
     @property
     def by_kind(self) -> dict[str, dict[str, LedgerSummary]]:
         """Energy summaries of the metered inputs, by kind and id."""
         by_id_of_kind = (self.teacher_logits, self.compilations, self.synthesis)
         metered = [{name: one.energy for name, one in inputs.items() if one.energy} for inputs in by_id_of_kind]
-        return dict(zip(KINDS, [self.sessions, *metered], strict=True))
+        found = dict(zip(KINDS, [self.sessions, *metered], strict=True))
+        if self.students is not None:
+            found[STUDENTS] = {name: one.energy for name, one in self.students.items() if one.energy}
+        return found
 
     @property
     def charged_inputs(self) -> list[LedgerSummary]:

@@ -57,6 +57,7 @@ def write_shared(
     compilations: Mapping[str, CompilationInput] | None = None,
     synthesis: Mapping[str, SynthesisInput] | None = None,
     other_teachers: Iterable[Teacher] = (),
+    before: SharedInputs | None = None,
 ) -> None:
     """Write ``shared.json``, so that a strategy's folder contains the cost of all inputs that it shares with others.
 
@@ -67,12 +68,21 @@ def write_shared(
         compilations: Compiled code that the strategy uses, by name.
         synthesis: Synthetic images on which the strategy trains, by name.
         other_teachers: Teachers of further repeats.
+        before: Students of another strategy with which this one begins, and the inputs of that strategy; None if it
+            begins untrained.
     """
     # A session whose ledgers have been deleted is still charged, from its earlier summary.
-    sessions = noted_inputs(folder).sessions | _sessions(folder)
+    before = before or SharedInputs()
+    sessions = noted_inputs(folder).sessions | before.sessions | _sessions(folder)
     by_key = {one.key: one for one in other_teachers}
     shared = SharedInputs(
-        sessions, teacher, dict(logits or {}), dict(compilations or {}), dict(synthesis or {}), by_key or None
+        sessions,
+        teacher or before.teacher,
+        before.teacher_logits | dict(logits or {}),
+        before.compilations | dict(compilations or {}),
+        before.synthesis | dict(synthesis or {}),
+        by_key or before.other_teachers,
+        before.students,
     )
     write_json(folder.shared, with_checksum(as_record(shared)))
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.cost_document import Cost
+from kdtune.results.deployed_model import DeployedModel, Latency
 from kdtune.results.synthetic_document import SyntheticImagesResult
 from kdtune.specs.search_space import Point
 from kdtune.storage.field_types import TestMetrics
@@ -37,12 +38,13 @@ class Repeat:
         chosen: Point of the chosen trial.
         val_accuracy: Validation accuracy of the chosen model, as a fraction.
         val_loss: Validation loss of the chosen model, in nats.
-        trials: Number of trials that were started.
+        trials: Number of trials that were started, with those of a strategy whose student was the beginning.
         charged_uj: Charge in microjoules: the repeat's own trials and evaluation, and an equal part of the energy that
             all repeats have in common.
         test: Metrics of the chosen model on the test images; None before the evaluation.
         val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
         test_objective: Like ``val_objective``, on the test images.
+        deployed: The form in which the chosen model is used, of which ``test`` are the metrics; None if it is float.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class Repeat:
     test: TestMetrics | None
     val_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     test_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    deployed: DeployedModel | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def test_deciding(self) -> float | None:
@@ -151,6 +154,7 @@ class StrategyResult:
         synthetic: The images on which students were trained if they were made from the teacher; otherwise None.
         objective_info: How the objective is judged and shown; None if its name says that already, as for all objectives
             of built-in tasks.
+        latency: Time of a batch, if ``kdtune inference`` measured it in compiled networks.
     """
 
     schema_version: int
@@ -168,6 +172,7 @@ class StrategyResult:
     loss: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     synthetic: SyntheticImagesResult | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     objective_info: Metric | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    latency: Latency | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def deciding(self) -> Metric:

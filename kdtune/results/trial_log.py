@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.errors import ResultsError
+from kdtune.results.deployed_model import DeployedModel
 from kdtune.results.documents import REMEDY
 from kdtune.results.trial import EpochOutcome, Trial, best
 from kdtune.results.trial_log_lines import EndStatus, StudyStatus, check_line
@@ -27,6 +28,7 @@ from kdtune.specs.search_space import Point
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
 from kdtune.storage.journal import Journal, JournalError, LineChecksums
+from kdtune.storage.records import as_record
 
 
 @dataclass
@@ -218,9 +220,16 @@ class TrialLog:
         self._append({"type": "evaluation_attempt", "repeat": repeat, "attempt": attempt})
         return attempt
 
-    def evaluation(self, repeat: int, trial_id: str, test: dict[str, float | None]) -> None:
-        """Log the evaluation of a repeat's chosen model."""
-        self._append({"type": "evaluation", "repeat": repeat, "trial_id": trial_id, "test": test})
+    def evaluation(
+        self,
+        repeat: int,
+        trial_id: str,
+        test: dict[str, float | None],
+        deployed: DeployedModel | None = None,
+    ) -> None:
+        """Log the evaluation of a repeat's chosen model, and the form in which it is used if that is not float."""
+        line = {"type": "evaluation", "repeat": repeat, "trial_id": trial_id, "test": test}
+        self._append({**line, "deployed": as_record(deployed)} if deployed else line)
 
     def stopped(self, status: StudyStatus) -> None:
         """Log that the command stops working on the strategy."""

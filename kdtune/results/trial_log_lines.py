@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdtune.errors import SpecError
+from kdtune.results.deployed_model import DeployedModel
 from kdtune.specs.search_space import GREATEST
 from kdtune.specs.suggestion import Suggestion as Suggested
 from kdtune.specs.trial_spec import TrialSpec
 from kdtune.storage.field_types import Accuracy, Count, Loss, Name, TestMetrics, Value
-from kdtune.storage.records import faults
+from kdtune.storage.records import faults, parsed
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
 StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
@@ -38,6 +39,11 @@ def _readable(point: dict[str, Any]) -> dict[str, Any]:
     if not (suggested.values.keys() & {"tau"} or suggested.method or suggested.temperature):
         raise ValueError("it has no tau, method or temperature")
     return point
+
+
+def _deployed(record: dict[str, Any]) -> dict[str, Any]:
+    parsed(record, DeployedModel)
+    return record
 
 
 class TrialLogLine(BaseModel):
@@ -112,6 +118,7 @@ class EvaluationLine(RepeatLine):
 
     trial_id: str
     test: TestMetrics
+    deployed: Annotated[dict[str, Any], AfterValidator(_deployed)] | None = None
 
 
 class StatusLine(TrialLogLine):

@@ -9,6 +9,8 @@ from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.component import Component
 from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.quantisation import KEY as QUANTISED
+from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.search_space import POSITIVE, SEARCHABLE, Point
 from kdtune.specs.validation_messages import faults_of
 
@@ -25,6 +27,7 @@ class Suggestion(FrozenModel):
             may let it go on from there. It does not belong to the identity of the training.
         restart: Number of the restart; 0 is the original training. Restarts have other initial weights and another
             order of the images.
+        quantisation: Quantisation of the student of another strategy; None for the training of a float student.
     """
 
     values: dict[str, int | float] = {}
@@ -33,6 +36,7 @@ class Suggestion(FrozenModel):
     longer: float = Field(default=1.0, gt=0)
     restart: int = Field(default=0, ge=0)
     until: float = Field(default=1.0, gt=0, le=1)
+    quantisation: Quantisation | None = None
 
     def as_point(self) -> Point:
         """Return the suggestion as a flat table, as in results and ``--json``: ``{"tau": 4}``.
@@ -49,7 +53,7 @@ class Suggestion(FrozenModel):
             point["longer"] = self.longer
         if self.restart:
             point["restart"] = self.restart
-        return point
+        return point | (self.quantisation.as_point() if self.quantisation else {})
 
     def value_problems(self) -> dict[str, str]:
         """Return by key why a searched value cannot be used; tau is validated by the temperature that uses it."""
@@ -74,7 +78,9 @@ class Suggestion(FrozenModel):
         """
         components = {key: point[key] for key in ("temperature", "loss") if key in point}
         numbers = [*SEARCHABLE, "longer", "restart"]
-        options = {key: value for key, value in point.items() if key not in (*numbers, *components)}
+        of_quantisation = {QUANTISED, *Quantisation.option_keys()} if QUANTISED in point else set()
+        known_keys = {*numbers, *components, *of_quantisation}
+        options = {key: value for key, value in point.items() if key not in known_keys}
         faults = [
             Fault("point", key, f"has to be a number, got {point[key]!r}")
             for key in numbers
@@ -101,6 +107,7 @@ class Suggestion(FrozenModel):
                 temperature=made.get("temperature"),
                 longer=float(point.get("longer", 1)),
                 restart=point.get("restart", 0),
+                quantisation=Quantisation.from_point(point),
             )
         except ValidationError as error:
             raise SpecError(faults_of(error, cls, "point")) from None

@@ -9,6 +9,7 @@ from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.identity import AS_IDENTITY, digest
 from kdtune.specs.meta_part import MetaPart
+from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.split_sizes import held_out_images
 from kdtune.specs.study import Setting
 from kdtune.specs.training import Training
@@ -47,6 +48,7 @@ class Recipe(FrozenModel):
         phases: Parts of the training, in order; empty if it is all of one piece. Otherwise the method names where the
             phases come from, and only the phases have temperatures.
         meta: Training images that are held out for meta-gradients; None if there are none.
+        quantisation: How the student of another training is quantised; None for the training of a float network.
     """
 
     model: StudyComponent
@@ -57,12 +59,13 @@ class Recipe(FrozenModel):
     restart: int = 0
     phases: tuple[Phase, ...] = ()
     meta: MetaPart | None = None
+    quantisation: Quantisation | None = None
 
     @model_serializer(mode="wrap")
     def _without_phases(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A training of one piece is identified as if there were no phases, and likewise without meta-gradients.
+        # A training of one piece is identified as if there were no phases, and likewise without the other two.
         table: dict[str, Any] = handler(self)
-        for name in ("phases", "meta"):
+        for name in ("phases", "meta", "quantisation"):
             if not getattr(self, name):
                 table.pop(name, None)
         return table
@@ -95,8 +98,15 @@ class Recipe(FrozenModel):
             return epochs if self.needs_teacher else 0
         return sum(self.phases[self.phase_at(epoch)].needs_teacher for epoch in range(epochs))
 
+    @property
+    def trains(self) -> bool:
+        """Whether weights are trained, so that there are backward passes."""
+        return self.quantisation is None or self.quantisation.trains
+
     def trained_images(self, images: int) -> int:
         """Return how many of the images of the training part are trained on."""
+        if self.quantisation and not self.quantisation.trains:
+            return min(images, self.quantisation.images)
         return images - (held_out_images(images, self.meta.share) if self.meta else 0)
 
     def meta_passes(self, images: int) -> int:
@@ -134,11 +144,20 @@ class TrialSpec(FrozenModel):
         setting: Settings that all trainings of the study share.
         recipe: Training of the student.
         seed: Seed of the repeat.
+        start: Identity of the trial with whose student the training begins; None for untrained weights.
     """
 
     setting: Setting
     recipe: Recipe
     seed: int
+    start: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_start(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if self.start is None:
+            table.pop("start", None)
+        return table
 
     @cached_property
     def identity(self) -> str:

@@ -73,21 +73,22 @@ class Distiller:
         self._last: EpochMetrics | None = None
         self._seed = derive_seed(seed, "restart", recipe.restart) if recipe.restart else seed
         self._changes_seed = seed  # a restart sees the same images, for which the teacher's logits were stored
-        self._task = task
+        self._task, self._splits, self._device = task, splits, device
         self._objective = task.objective.name
-        self._splits = splits
         self._held_out = HeldOutImages(splits.train, recipe.meta) if recipe.meta else None
         self._given_teacher = teacher
-        self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
         self._captures = captures
         torch.manual_seed(derive_seed(self._seed, "init"))
-        network = task.network(recipe.model, splits.train.images.shape[1:])
-        self._network = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
+        self._network = self._new_network()
         self._compiled: torch.nn.Module | None = None
         if compiler:
             self._network, self._compiled = compiler.compiled(recipe.model.model_dump_json(), self._network)
         self._begin(0)
+
+    def _new_network(self) -> torch.nn.Module:
+        network = self._task.network(self.recipe.model, self._splits.train.images.shape[1:])
+        return self._arithmetic.place(network, built_in=self.recipe.model.name in MODELS)
 
     def _begin(self, phase: int) -> None:
         """Prepare the steps of a phase, with the present weights of the network and a new optimiser."""

@@ -14,6 +14,7 @@ from kdtune.errors import Fault, SpecError
 from kdtune.methods.base import Options
 from kdtune.specs.component import Component
 from kdtune.specs.meta_part import MetaPart
+from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.temperature_range import HAS_RUN
@@ -30,18 +31,20 @@ _OF_TRAINING = ("learning_rate", "weight_decay")
 _ANY_TAU = 4.0
 
 
-def resolved_trial(study: Study, suggestion: Suggestion, seed: int) -> TrialSpec:
+def resolved_trial(study: Study, suggestion: Suggestion, seed: int, start: str | None = None) -> TrialSpec:
     """Return everything that the training of a suggestion depends on.
 
     Args:
         study: The study, with all settings resolved.
         suggestion: The suggestion of a strategy.
         seed: Seed of the repeat.
+        start: Identity of the trial with whose student the training begins; None for untrained weights.
 
     Raises:
         SpecError: The suggestion names an unknown component or unknown options.
     """
-    return TrialSpec(setting=study.of_repeat(seed).setting, recipe=resolved_recipe(study, suggestion), seed=seed)
+    setting = study.of_repeat(seed).setting
+    return TrialSpec(setting=setting, recipe=resolved_recipe(study, suggestion), seed=seed, start=start)
 
 
 def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
@@ -74,16 +77,18 @@ def _recipe(study: Study, suggestion: Suggestion) -> Recipe:
     )
     method = _method(study, suggestion, method) if needs_teacher else method
     phases = _phases(suggestion, method, training.epochs)
+    quantisation = suggestion.quantisation
     temperature = _temperature(study, suggestion) if needs_teacher and not phases else None
     return Recipe(
         model=study.student,
-        training=training,
+        training=quantisation.shortened(training) if quantisation else training,
         method=method,
         temperature=temperature,
         needs_teacher=needs_teacher,
         restart=suggestion.restart,
         phases=phases,
         meta=_meta_part(temperature) if temperature else None,
+        quantisation=quantisation,
     )
 
 
@@ -178,14 +183,15 @@ def _found(catalog: Catalog, component: Component) -> Component:
         raise SpecError([Fault("point", catalog.kind, str(error))]) from None
 
 
-def representative_recipe(study: Study, *, with_teacher: bool) -> Recipe:
+def representative_recipe(study: Study, *, with_teacher: bool, quantised: Quantisation | None = None) -> Recipe:
     """Return the recipe of an arbitrary student of a study, for steps that are only timed or compiled.
 
     Args:
         study: The study.
         with_teacher: Whether to use the study's loss at a fixed temperature; otherwise only the labels are used.
+        quantised: How a student without a teacher is quantised; None for a float one.
     """
-    alone = Suggestion(method=Component(name=WITHOUT_TEACHER))
+    alone = Suggestion(method=Component(name=WITHOUT_TEACHER), quantisation=quantised)
     return resolved_recipe(study, Suggestion(values={"tau": _ANY_TAU})) if with_teacher else _recipe(study, alone)
 
 

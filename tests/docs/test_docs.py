@@ -31,7 +31,7 @@ from kdtune.catalog.python_objects import PICKLE
 from kdtune.cli.app import app
 from kdtune.data.image_folder import FolderOptions
 from kdtune.errors import SpecError
-from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS, OBJECTIVE_COLUMNS
+from kdtune.report.csv_and_markdown import CSV_COLUMNS, DEPLOYED_COLUMNS, GREEN_COLUMNS, OBJECTIVE_COLUMNS
 from kdtune.results.epoch_log import FIELDS, append_epochs
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import available, load_study
@@ -321,7 +321,7 @@ def test_the_keys_of_a_result_are_described(results_folder):
 def test_the_columns_of_csv_and_of_data_frames_are_described(results_folder):
     text = section(page("results-format").read_text(), "CSV and data frames")
     csv = text.partition("The columns are")[2].partition("`kdtune.load_results")[0]
-    assert re.findall(r"`(\w+)`", csv) == [*CSV_COLUMNS, *GREEN_COLUMNS, *OBJECTIVE_COLUMNS]
+    assert re.findall(r"`(\w+)`", csv) == [*CSV_COLUMNS, *GREEN_COLUMNS, *OBJECTIVE_COLUMNS, *DEPLOYED_COLUMNS]
     frames = load_results(results_folder)
     for name in ("trials", "epochs", "energy"):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))

@@ -8,9 +8,10 @@ from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
-from kdtune.planning.estimates import Estimator, student_work
+from kdtune.planning.estimates import Estimator
 from kdtune.planning.resources import Resources
 from kdtune.planning.session_estimate import SessionEstimate, session_estimate
+from kdtune.planning.step_kinds import student_work
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, W, two_cores
 from tests.results.finished import WORKLOAD, finished, write_ledger
@@ -311,3 +312,12 @@ def test_the_epochs_of_rungs_are_counted_instead_of_whole_trainings():
     assert asha.training_flops == round(grid.training_flops * 10 / 18)
     assert asha.gflops_millions == pytest.approx(grid.gflops_millions * 10 / 18) and asha.trials == 6
     assert "at most 3.3 trainings" in asha.basis[-1] and (one.wall_s, one.basis) == (grid.wall_s, grid.basis)
+
+
+def test_quantised_students_have_steps_of_their_own_and_need_those_of_the_strategy_before():
+    study = load_study(small_study(strategies={"qat": {"after": "fixed"}, "ptq": {}}))
+    found = {label: set(student_work(study, [label])) for label in ("qat", "ptq")}
+    assert found == {
+        "qat": {"quantising", "distilling", "teacher_logits", "evaluation"},
+        "ptq": {"calibrating", "labels", "evaluation"},
+    }

@@ -73,6 +73,11 @@ class BackwardAlone(Tiny):
         return Squared.apply(super().forward(images))
 
 
+class Branching(Tiny):
+    def forward(self, images):
+        return super().forward(images if images.sum() > 0 else -images)
+
+
 def normalised(num_classes, in_channels):
     return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, 4), nn.BatchNorm1d(4), nn.Linear(4, num_classes))
 """
@@ -234,3 +239,11 @@ def test_what_strategies_ask_for_is_checked_although_another_setting_is_not_vali
 def test_a_data_set_that_returns_other_images_each_time_is_a_fault(check):
     expected = "dataset: data set data.py:drawn: returns other images or labels each time it is called"
     assert expected in told(check(dataset="./data.py:drawn", validation=0.2))
+
+
+def test_a_student_that_cannot_be_quantised_is_a_fault_only_where_a_strategy_quantises_it(check):
+    pytest.importorskip("torchao")
+    assert check(student="./nets.py:Branching").faults == []
+    text = told(check(student="./nets.py:Branching", strategies={"none": {}, "ptq": {}}))
+    assert "cannot be quantised, since torch.export does not accept it" in text
+    assert "leave out the strategies ptq" in text

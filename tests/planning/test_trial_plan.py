@@ -5,13 +5,13 @@ import pytest
 
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.planning.resume_checks import check_unchanged
+from kdtune.planning.step_kinds import kinds_of_epochs
 from kdtune.planning.trial_plan import (
     Next,
     Plan,
     epochs_of,
     first_recipe,
     frozen_cost,
-    kinds_of_epochs,
     make_strategies,
     remade,
     settled_strategies,

@@ -11,14 +11,12 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.inference_document import (
     ChargedOn,
     InferenceDocument,
-    MeteredTurn,
     Network,
     Payback,
     Paybacks,
-    network_in_use,
     read_inference,
-    saved_uj_per_image,
 )
+from kdtune.results.metered_turns import MeteredTurn, network_in_use, saved_uj_per_image
 from kdtune.results.strategy_result import Computed
 from tests.energy.simulated import J, Node, trial, two_cores
 

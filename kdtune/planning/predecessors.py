@@ -1,0 +1,64 @@
+"""Strategies that begin with the students of other strategies, which have to run before."""
+
+from collections.abc import Collection, Sequence
+from importlib.util import find_spec
+
+from kdtune.catalog.builtin import STRATEGIES
+from kdtune.errors import Fault, SpecError
+from kdtune.results.folder import StudyFolder
+from kdtune.specs.study import Study
+
+
+def predecessor(study: Study, label: str) -> str | None:
+    """Return the label of the strategy with whose students a strategy begins; None if it begins untrained."""
+    name, given = study.labelled(label)
+    default = STRATEGIES.facts_of(name).get("begins_after")
+    return None if default is None else str(given.get("after", default))
+
+
+def in_order(study: Study, labels: Sequence[str]) -> list[str]:
+    """Return labels in their order, except that a strategy comes before those that begin with its students."""
+    ordered: list[str] = []
+    for label in labels:
+        before = predecessor(study, label)
+        due = [label] if before is None or before not in labels else [before, label]
+        ordered += [one for one in due if one not in ordered]
+    return ordered
+
+
+def missing_packages(study: Study, labels: Collection[str]) -> list[Fault]:
+    """Return a fault for each strategy that needs a package which is not installed."""
+    return [
+        Fault("--strategy", label, f"needs {package}, which is not installed: pip install '{extra}'")
+        for label in labels
+        for package, extra in STRATEGIES.facts_of(study.labelled(label)[0]).get("requires", {}).items()
+        if find_spec(package) is None
+    ]
+
+
+def check_predecessors(study: Study, labels: Collection[str], folder: StudyFolder) -> None:
+    """Refuse strategies whose students are not there and are not about to be trained.
+
+    Args:
+        study: The study.
+        labels: Labels of the strategies that are to run.
+        folder: Results folder of the study.
+
+    Raises:
+        SpecError: A strategy that has to run before neither runs nor has results here, or cannot be used.
+    """
+    faults = []
+    for label in labels:
+        before = predecessor(study, label)
+        if before is None:
+            continue
+        key = f"strategies.{label}.after"
+        if before not in {*study.strategies, *STRATEGIES}:
+            faults.append(Fault(f"study {study.name}", key, f"names no strategy of the study: {before!r}"))
+        elif predecessor(study, before) is not None:
+            faults.append(Fault(f"study {study.name}", key, f"names {before!r}, whose student is quantised already"))
+        elif before not in labels and not folder.strategy(before).study_toml.exists():
+            problem = f"{before!r} has not run in {folder.path}; run it as well, with -s {before} -s {label}"
+            faults.append(Fault(f"study {study.name}", key, problem))
+    if faults:
+        raise SpecError(faults)

@@ -1,0 +1,1 @@
+"""Quantisation of students to integers of 8 bits, by torchao's PT2E."""

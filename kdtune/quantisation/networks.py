@@ -1,0 +1,205 @@
+"""Networks on their way from float32 to integers of 8 bits: exported, prepared for quantisation, and converted.
+
+The reference graph of a converted network computes in float32 what the integers stand for. Its predictions are those
+that count. A compiler turns it into code that computes with the integers themselves.
+"""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch.fx import GraphModule
+
+from kdtune.energy.logger_levels import level_of
+from kdtune.errors import UsageError
+from kdtune.quantisation.batch_norm_folding import fold_batch_norms
+from kdtune.specs.quantisation import Quantisation
+from kdtune.storage.files import replaced_atomically
+
+#: Bits of the weights of a converted network.
+BITS = 8
+
+#: Flags of CPUs with instructions for dot products of 8-bit integers, which accumulate them without an overflow.
+_VNNI = {"avx512_vnni", "avx_vnni"}
+
+#: Images in the batch with which a network is exported; the exported network accepts two or more.
+_EXAMPLES = 4
+
+
+def has_vnni() -> bool:
+    """Return whether this CPU has VNNI instructions; without them, activations should use 7 bits."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return bool(_VNNI & set(flags.split()))
+
+
+def exported(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
+    """Return the graph of a network in inference mode, with its batch normalisation folded; it can still be trained.
+
+    Args:
+        network: From images to outputs, with its weights.
+        shape: Channels, height and width of an image.
+
+    Raises:
+        UsageError: ``torch.export`` does not accept the network; the message has its reason.
+    """
+    with _quiet():
+        try:
+            graph = _export(network.eval(), shape)
+        except Exception as error:  # the exporter raises errors of many kinds
+            raise UsageError(
+                f"cannot be quantised, since torch.export does not accept it: {_first_sentence(error)}"
+            ) from None
+        fold_batch_norms(graph)
+    return graph
+
+
+def _export(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
+    batch = {0: torch.export.Dim("batch", min=2)}
+    example = (torch.zeros(_EXAMPLES, *shape),)
+    # Under torch 2.11, torchao finds the layers to quantise only in a strictly exported graph.
+    graph = torch.export.export(network, example, dynamic_shapes=(batch,), strict=True).module()
+    assert isinstance(graph, GraphModule)
+    return graph
+
+
+def _first_sentence(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+
+
+class PreparedStudent(torch.nn.Module):
+    """A network whose graph observes the ranges of weights and activations and, for training, simulates rounding.
+
+    The graph itself has no training mode. In training mode this module lets the observers follow the ranges, unless
+    they have been stopped.
+    """
+
+    def __init__(self, network: torch.nn.Module, quantisation: Quantisation, shape: Sequence[int]) -> None:
+        """Export and prepare a network.
+
+        Args:
+            network: The float student, with the weights to begin with.
+            quantisation: How it is quantised.
+            shape: Channels, height and width of an image.
+
+        Raises:
+            UsageError: ``torch.export`` does not accept the network.
+        """
+        with _quiet():
+            from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e, prepare_qat_pt2e
+            from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
+                X86InductorQuantizer,
+                get_default_x86_inductor_quantization_config,
+            )
+
+        super().__init__()
+        graph = exported(network, shape)
+        reduce_range = quantisation.reduce_range
+        config = get_default_x86_inductor_quantization_config(
+            is_qat=quantisation.trains, reduce_range=not has_vnni() if reduce_range is None else reduce_range
+        )
+        quantizer = X86InductorQuantizer().set_global(config)
+        with _quiet():
+            self.graph = (prepare_qat_pt2e if quantisation.trains else prepare_pt2e)(graph, quantizer)
+        self.observing = True
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the outputs for a batch of two or more images."""
+        outputs: torch.Tensor = self.graph(images)
+        return outputs
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, which decides whether observers follow the ranges."""
+        from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
+
+        self.training = mode
+        for module in self.graph.modules():
+            if isinstance(module, FakeQuantizeBase):
+                module.enable_observer(mode and self.observing)
+        return self
+
+    def stop_observing(self) -> None:
+        """Keep the present ranges from now on."""
+        if self.observing:
+            self.observing = False
+            self.train(self.training)
+
+
+def converted(prepared: PreparedStudent) -> GraphModule:
+    """Return the int8 network of a prepared one, which is not changed. It has only the tensors that it reads."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+    with _quiet():
+        model: GraphModule = convert_pt2e(copy.deepcopy(prepared.graph).cpu())
+    read = {str(node.target) for node in model.graph.nodes if node.op == "get_attr"}
+    for name in [name for name in model.state_dict() if name not in read]:
+        *path, last = name.split(".")
+        owner: torch.nn.Module = model
+        for part in path:
+            owner = getattr(owner, part)
+        delattr(owner, last)
+    return model.requires_grad_(False)
+
+
+class Int8Student(torch.nn.Module):
+    """A converted network with the modes of a module, neither of which changes anything."""
+
+    def __init__(self, graph: GraphModule) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the outputs for a batch of images."""
+        outputs: torch.Tensor = self.graph(images)
+        return outputs
+
+    def train(self, mode: bool = True) -> Self:
+        """Note the mode."""
+        self.training = mode
+        return self
+
+
+def tensor_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
+    """Return the size of all tensors of a network that inference reads, in bytes.
+
+    Args:
+        tensors: The state dict. Counters of batches, which only a training reads, do not count.
+    """
+    read = (one for name, one in tensors.items() if not name.endswith("num_batches_tracked"))
+    return sum(one.numel() * one.element_size() for one in read)
+
+
+def save_int8(model: GraphModule, shape: Sequence[int], file: Path) -> None:
+    """Write a converted network to a ``.pt2`` file, which ``torch.export.load`` reads."""
+    with _quiet():
+        batch = {0: torch.export.Dim("batch", min=2)}
+        program = torch.export.export(model, (torch.zeros(_EXAMPLES, *shape),), dynamic_shapes=(batch,))
+        with replaced_atomically(file) as stream:
+            torch.export.save(program, stream)
+
+
+def load_int8(file: Path) -> Int8Student:
+    """Return a network that :func:`save_int8` wrote."""
+    with _quiet():
+        import torchao.quantization.pt2e  # noqa: F401 - registers the operators of the file
+
+        graph = torch.export.load(file).module()
+    assert isinstance(graph, GraphModule)
+    return Int8Student(graph)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide warnings of torch and torchao about their own internals."""
+    with warnings.catch_warnings(), level_of("torch", logging.ERROR):
+        warnings.simplefilter("ignore")
+        yield

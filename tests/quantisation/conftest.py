@@ -1,0 +1,1 @@
+from tests.trainings import splits, study  # noqa: F401 - fixtures
