@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -31,7 +32,7 @@ from kdtune.execution.ray.ray_start import start_ray
 from kdtune.execution.ray.tune_trials import run_trials
 from kdtune.execution.shared_folders import SharedFolders
 from kdtune.execution.trial_events import TrialEvents
-from kdtune.planning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
+from kdtune.planning.resources import Resources, chosen_gpu_type, cluster_address, cluster_nodes, gpus_by_default
 from kdtune.results.folder import StudyFolder
 from kdtune.storage.paths import cache_dir
 
@@ -108,6 +109,8 @@ class RayExecutor(Executor):
             if self._pick_gpus:
                 gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self.tell)
                 self.resources = Resources(self.resources.cpus, gpus)
+            if self.resources.gpus:
+                self.resources = replace(self.resources, gpu_type=chosen_gpu_type(nodes))
             self.resources.check_fit(nodes)
             self._meters.start(counts_gpus=self.resources.gpus > 0, shared=self.shared)
             # Not waited for: the meters start while other things do. The counters were read above.

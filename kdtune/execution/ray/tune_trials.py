@@ -47,9 +47,8 @@ def run_trials(executor: Any, events: TrialEvents, max_concurrent: int | None) -
 
 
 def _tuner(executor: Any, events: TrialEvents, max_concurrent: int | None, storage: str) -> tune.Tuner:
-    resources = executor.resources
     return tune.Tuner(
-        tune.with_resources(DistillTrainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
+        tune.with_resources(DistillTrainable, executor.resources.for_ray),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(events),
             num_samples=-1,
