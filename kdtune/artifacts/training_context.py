@@ -138,7 +138,12 @@ class TrainingContext(StudyNetworks[S]):
         with exclusive_lock(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
-                    *(self.study, self.task, self.teacher_splits, self.device, folder, on_epoch),
+                    self.study,
+                    self.task,
+                    self.teacher_splits,
+                    self.device,
+                    folder,
+                    on_epoch,
                     arithmetic=self.arithmetic,
                     compiler=self.compiler,
                     captures=self.captures,
@@ -174,7 +179,12 @@ class TrainingContext(StudyNetworks[S]):
             return quantised_training(recipe, seed, self.task, self.splits, self.device, weights)
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], lambda: self.task)
         return Distiller(
-            *(recipe, seed, self.task, self.splits, self.device, teacher),
+            recipe,
+            seed,
+            self.task,
+            self.splits,
+            self.device,
+            teacher,
             arithmetic=self.arithmetic,
             compiler=self.compiler,
             captures=self.captures,
