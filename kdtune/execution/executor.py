@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.energy.meter import Reading
+from kdtune.execution.shared_folders import SharedFolders
 from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.resources import Resources
 from kdtune.results.folder import StudyFolder
@@ -29,6 +30,7 @@ class Executor(ABC):
         folder: Ledger folder of the session itself.
         waiting: Ledger folder of the time spent waiting for other commands; no strategy is charged for it.
         resources: Resources of each trial; a default number of GPUs is determined by :meth:`start`.
+        shared: Folders that other machines have to share with this one; None if there are no other machines.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Executor(ABC):
         self.folder = folder.session(self.id)
         self.waiting = folder.session(f"{self.id}-waiting")
         self.resources = resources
+        self.shared: SharedFolders | None = None
         #: The last two ledger folders that the meters were switched to.
         self._ledgers = [self.folder]
 

@@ -13,6 +13,7 @@ from kdtune.energy.nested_workers import FindNestedWorkers
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.errors import KdtuneError
+from kdtune.execution.ledger_outbox import LedgerOutbox
 from kdtune.storage.files import cannot_be_written
 
 
@@ -38,6 +39,7 @@ class NodeMeter:
         registry: MeterRegistry,
         state: Path | None = None,
         find_nested: FindNestedWorkers | None = None,
+        outbox: LedgerOutbox | None = None,
     ) -> None:
         """Prepare a meter, or continue for one that was killed.
 
@@ -46,7 +48,9 @@ class NodeMeter:
             registry: Entry of the meter among those of the node; already registered.
             state: File with the state that a successor needs if this process is killed; None without a successor.
             find_nested: Finds the workers that trials started; None if they start none.
+            outbox: Keeps the ledger files for the driver; None if this machine writes to the ledger folder itself.
         """
+        self._outbox = outbox
         self._meter = Meter(sensors, sensors.hardware(), registry, state, find_nested)
         self._meter.resume()
         self._sampler = Sampler(self._meter)
@@ -117,11 +121,27 @@ class NodeMeter:
         with _written():
             self._meter.sample()
 
+    def ledger_lines(self, folder: str, offset: int) -> bytes:
+        """Return the lines of a ledger that the driver has not copied yet; empty without an outbox.
+
+        Args:
+            folder: The ledger folder of the driver.
+            offset: Number of bytes that the driver has already.
+        """
+        return self._outbox.lines_since(folder, self._meter.hardware.node, offset) if self._outbox else b""
+
+    def forget_ledgers(self) -> None:
+        """Remove the files of the outbox, because the driver has copied all of them."""
+        if self._outbox:
+            self._outbox.remove()
+
     def stop_sampling(self) -> None:
         """Stop periodic samples."""
         self._sampler.stop()
 
     def _file(self, folder: str) -> Path:
+        if self._outbox:
+            return self._outbox.file(folder, self._meter.hardware.node)
         return Path(folder) / f"{self._meter.hardware.node}.jsonl"
 
 

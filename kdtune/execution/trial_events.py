@@ -97,6 +97,7 @@ class TrialEvents:
             "run": {
                 "trial_id": trial.id,
                 "session": self._executor.id,
+                "shared": self._executor.shared,
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self._folder.checkpoints(trial.id).absolute()),
                 "slice_s": self._slice_s,

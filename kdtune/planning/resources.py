@@ -16,14 +16,22 @@ class Resources:
     Attributes:
         cpus: CPU cores; may be a fraction.
         gpus: GPUs; with a fraction, several trials share one.
+        gpu_type: Kind of GPU to which trials are restricted, as Ray names it; None for any.
     """
 
     cpus: float
     gpus: float
+    gpu_type: str | None = None
 
     def __str__(self) -> str:
         cpus = f"{self.cpus:g} CPU core{'' if self.cpus == 1 else 's'}"
         return cpus if not self.gpus else f"{cpus} and {self.gpus:g} GPU{'' if self.gpus == 1 else 's'}"
+
+    @property
+    def for_ray(self) -> dict[str, float]:
+        """Ray's own name for each resource, with its amount."""
+        kind = {f"{_KIND}{self.gpu_type}": _KIND_AMOUNT} if self.gpus and self.gpu_type else {}
+        return {"CPU": self.cpus, "GPU": self.gpus, **kind}
 
     @property
     def threads(self) -> int:
@@ -43,6 +51,8 @@ class Resources:
         fits = _units(node.get("CPU", 0)) // _units(self.cpus)
         if not self.gpus:
             return fits
+        if self.gpu_type and not node.get(f"{_KIND}{self.gpu_type}"):
+            return 0
         return min(fits, int(node.get("GPU", 0)) * self.trials_per_gpu)
 
     @property
@@ -84,6 +94,45 @@ SMALLEST_SHARE = 1 / _UNITS
 
 def _units(amount: float) -> int:
     return round(amount * _UNITS)
+
+
+#: Prefix of the resource that each node with a GPU of a known kind has, and the little of it that a trial requests.
+_KIND, _KIND_AMOUNT = "accelerator_type:", 0.001
+
+#: Kind of the GPUs that Ray does not know.
+_UNKNOWN_KIND = "unknown"
+
+#: Environment variable that names the kind of GPU for the trials of a cluster with several kinds, or ``any``.
+GPU_TYPE_VARIABLE, ANY_GPU = "KDTUNE_GPU_TYPE", "any"
+
+
+def chosen_gpu_type(nodes: Iterable[Mapping[str, float]]) -> str | None:
+    """Return the kind of GPU to which the trials of a study are restricted; None for no restriction.
+
+    The results of different kinds differ in their bits, in their time and in their energy, so a study mixes them only
+    if the user asks for it.
+
+    Args:
+        nodes: Resources of each node of the cluster.
+
+    Raises:
+        UsageError: The cluster has GPUs of several kinds and none was chosen, or it does not have the chosen kind.
+    """
+    of_nodes = [[key.removeprefix(_KIND) for key in node if key.startswith(_KIND)] for node in nodes if node.get("GPU")]
+    kinds = sorted({kind for found in of_nodes for kind in found or [_UNKNOWN_KIND]})
+    asked, has = os.environ.get(GPU_TYPE_VARIABLE), ", ".join(kinds)
+    if asked == ANY_GPU:
+        return None
+    if asked:
+        if asked not in kinds or asked == _UNKNOWN_KIND:
+            raise UsageError(f"{GPU_TYPE_VARIABLE}={asked}: the cluster has no such GPU; it has {has or 'no GPU'}")
+        return asked
+    if len(kinds) > 1:
+        raise UsageError(
+            f"the cluster has GPUs of several kinds ({has}), whose results and energy would be mixed; set "
+            f"{GPU_TYPE_VARIABLE} to one of them, or to {ANY_GPU!r} to mix them"
+        )
+    return kinds[0] if kinds and of_nodes[0] else None  # also for nodes that join later
 
 
 def cluster_nodes() -> list[dict[str, float]]:

@@ -163,14 +163,18 @@ def append_lines(path: Path, *lines: Mapping[str, Any], sync: bool = True) -> No
 
     An incomplete line that a crash left is removed first, since it would damage the new one.
     """
-    text = "".join(to_json(line, path, separators=(",", ":")) + "\n" for line in lines)
+    append_text(path, "".join(to_json(line, path, separators=(",", ":")) + "\n" for line in lines).encode(), sync=sync)
+
+
+def append_text(path: Path, text: bytes, *, sync: bool = True) -> None:
+    """Append complete lines of text, such as lines that were copied from another journal; see :func:`append_lines`."""
     descriptor = open_no_link(path, os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
         with os.fdopen(os.dup(descriptor), "ab") as file:  # unlike os.write, this raises an error if the disk is full
-            file.write(text.encode())
+            file.write(text)
         if sync:
             os.fsync(descriptor)
     except OSError as error:

@@ -9,6 +9,9 @@ from pathlib import Path
 from kdtune.errors import UsageError
 from kdtune.storage.files import CACHE_REMEDY, lock_file
 
+#: Environment variable that names the cache.
+CACHE_VARIABLE = "KDTUNE_CACHE_DIR"
+
 
 def here() -> Path:
     """Return the folder that relative paths refer to. Ray Tune changes the working folder of each trial's worker."""
@@ -21,9 +24,9 @@ def cache_dir() -> Path:
     Raises:
         UsageError: There is no home folder, and the variable is not set.
     """
-    named = os.environ.get("KDTUNE_CACHE_DIR")
+    named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return here() / expanded(named, "KDTUNE_CACHE_DIR")
+        return here() / expanded(named, CACHE_VARIABLE)
     try:
         return Path.home() / ".cache" / "kdtune"
     except RuntimeError:

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from contextlib import chdir
@@ -10,6 +11,7 @@ from contextlib import chdir
 import pytest
 import torch
 import typer.main
+import yaml
 from PIL import Image
 
 import benchmarks.__main__ as benchmark_list
@@ -163,6 +165,15 @@ def test_cheap_commands_run(arguments, tmp_path):
     done = here(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@every_page
+def test_every_recipe_can_be_parsed(page):
+    for block in blocks(page, "yaml"):
+        assert yaml.safe_load(block)
+    for block in blocks(page, "sh"):
+        done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @every_page

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.several_nodes import account_of_nodes
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, MachineError
 from kdtune.execution.node_meter import NodeMeter
 from kdtune.execution.ray.meter_actor import NodeMeterActor
 from kdtune.execution.ray.ray_executor import RayExecutor
@@ -26,6 +27,7 @@ from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
 from tests.studies import small_study
+from tests.waiting import wait_for
 
 #: Nobody reads the nodes' logs, and nothing is to be scaled.
 BARE = {"include_log_monitor": False, "include_dashboard": False, "no_monitor": True}
@@ -79,17 +81,21 @@ def test_a_meter_refuses_a_process_of_another_machine():
 
 
 class LateNode:
-    """A node with its own host name that joins a cluster and dies on request."""
+    """A node with its own host name that joins a cluster and dies on request.
+
+    Where the driver has the folder ``hides``, the node has an empty folder of its own.
+    """
 
     def __init__(self, address, name):
-        self.name, self._address, self._process = name, address, None
+        self.name, self.hides, self._address, self._process = name, None, address, None
 
     def join(self):
         ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self._address}", "--block"]
         resources = ["--num-cpus=1", '--resources={"late": 1}', "--disable-usage-stats"]
-        inside = ["sh", "-c", f'hostname {self.name} && exec "$@"', "sh", *ray_start, *resources]
+        hide = f"mount -t tmpfs none {shlex.quote(str(self.hides))} && " if self.hides else ""
+        inside = ["sh", "-c", f'hostname {self.name} && {hide}exec "$@"', "sh", *ray_start, *resources]
         self._process = subprocess.Popen(
-            ["unshare", "--uts", *inside], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["unshare", "--uts", "--mount", *inside], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def die(self):
@@ -108,8 +114,8 @@ class LateNode:
 
 @pytest.fixture
 def late(cluster, request):
-    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode:
-        pytest.skip("host names of one's own need more rights than there are")
+    if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("host names and mounts of one's own need more rights than there are")
     node = LateNode(cluster.address, f"late-{abs(hash(request.node.name)) % 10000}")
     yield node
     node.die()
@@ -149,6 +155,8 @@ def resources_of(config):
 
 @pytest.mark.study
 def test_an_experiment_survives_its_nodes_and_flags_the_energy_of_a_dead_node(cluster, late, tmp_path):
+    """The node does not share the experiment's folder, so its ledger travels through Ray."""
+    late.hides = tmp_path
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     ledger = kdtune.EnergyLedger()
     joins_and_dies = JoinsAndDies(late, tmp_path / "study" / "energy_ledger")
@@ -187,6 +195,20 @@ class Shrinking(Watcher):
         self.told.append(text)
         if "continues from its last checkpoint" in text:
             self.cancel.set()
+
+
+def test_a_node_without_the_folders_of_a_study_is_refused_before_any_work(cluster, late, tmp_path):
+    late.hides = tmp_path
+    late.join()
+    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, cluster.address)
+    try:
+        session.start()
+        wait_for(lambda: late.name in {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
+        session.keep_up()
+        with pytest.raises(MachineError, match=f"{late.name}: does not see {tmp_path / 'study'} of the driver"):
+            session.settle()
+    finally:
+        session.stop()
 
 
 @pytest.mark.study

@@ -106,7 +106,7 @@ class Holder:
 
 
 def test_a_study_that_waits_for_cores_says_so(running_ray, tmp_path, monkeypatch):
-    monkeypatch.setattr("kdtune.execution.ray.ray_executor.MESSAGE_AFTER_S", 1.0)
+    monkeypatch.setattr("kdtune.execution.ray.dispatch.MESSAGE_AFTER_S", 1.0)
     holder = ray.remote(num_cpus=2)(Holder).remote()
     ray.get(holder.is_ready.remote())
     watcher = Freeing(holder)

@@ -12,7 +12,14 @@ from kdtune.errors import UsageError
 from kdtune.execution.ray import ray_executor
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.planning import resources as kdtune_resources
-from kdtune.planning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
+from kdtune.planning.resources import (
+    Resources,
+    chosen_gpu_type,
+    cluster_address,
+    gpu_indices,
+    gpu_shares,
+    gpus_by_default,
+)
 from kdtune.planning.run_arguments import check_resources
 from kdtune.results.folder import StudyFolder
 from tests.planning.gpu_workers import Meeting, indices_when_all_are_there, own_pid
@@ -223,3 +230,51 @@ def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_on
         session.settle_for_evaluation()
         prepared.append((tmp_path / session.id).exists())
     assert prepared == [False, True]
+
+
+# --- several kinds of GPU -------------------------------------------------------------------------------------------
+
+A100 = {"CPU": 4.0, "GPU": 2.0, "accelerator_type:A100": 1.0}
+H100 = {"CPU": 4.0, "GPU": 4.0, "accelerator_type:H100": 1.0}
+UNKNOWN, WITHOUT = {"CPU": 4.0, "GPU": 1.0}, {"CPU": 64.0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes", "chosen"),
+    [
+        (None, [A100, A100, WITHOUT], "A100"),  # GPUs of another kind that join later are not used
+        ("", [UNKNOWN, UNKNOWN], None),
+        (None, [WITHOUT], None),
+        ("H100", [A100, H100], "H100"),
+        ("any", [A100, H100, UNKNOWN], None),
+    ],
+)
+def test_a_study_uses_gpus_of_one_kind_unless_the_user_mixes_them(asked, nodes, chosen, monkeypatch):
+    monkeypatch.delenv("KDTUNE_GPU_TYPE", raising=False)
+    if asked:
+        monkeypatch.setenv("KDTUNE_GPU_TYPE", asked)
+    assert chosen_gpu_type(nodes) == chosen
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes", "told"),
+    [
+        (None, [A100, H100], r"several kinds \(A100, H100\).*KDTUNE_GPU_TYPE"),
+        (None, [A100, UNKNOWN], r"several kinds \(A100, unknown\)"),
+        ("V100", [A100], "KDTUNE_GPU_TYPE=V100: the cluster has no such GPU; it has A100"),
+        ("V100", [WITHOUT], "it has no GPU"),
+    ],
+)
+def test_gpus_of_several_kinds_or_of_a_missing_kind_are_refused(asked, nodes, told, monkeypatch):
+    monkeypatch.delenv("KDTUNE_GPU_TYPE", raising=False)
+    if asked:
+        monkeypatch.setenv("KDTUNE_GPU_TYPE", asked)
+    with pytest.raises(UsageError, match=told):
+        chosen_gpu_type(nodes)
+
+
+def test_a_trial_that_is_restricted_to_a_kind_requests_it_and_counts_only_its_nodes():
+    assert Resources(1.0, 0.5, "A100").slots([A100, H100, UNKNOWN]) == 4
+    assert Resources(1.0, 1.0).slots([A100, H100, UNKNOWN]) == 7
+    assert Resources(1.0, 1.0, "A100").for_ray == {"CPU": 1.0, "GPU": 1.0, "accelerator_type:A100": 0.001}
+    assert Resources(1.0, 0.0, "A100").for_ray == {"CPU": 1.0, "GPU": 0.0}

@@ -115,9 +115,11 @@ class EnergyLedger(tune.Callback):
 
     @_never_ends_the_experiment
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Begin the ledger as soon as a trial names the experiment's folder, before any worker is ready."""
+        """Begin the ledger as soon as a trial names the experiment's folder, and copy it from other machines."""
         if self._path is None and trials and self._meters is not None:
             self._begin(ledger_folder(trials[0]))
+        if self._meters is not None:
+            self._meters.keep_up()
 
     @_never_ends_the_experiment
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import ray
 
 from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.sensors.node import NodeSensors
+from kdtune.execution.ledger_outbox import LedgerOutbox
 from kdtune.execution.node_meter import NodeMeter, registry_of, state_of
 from kdtune.execution.ray.trial_actors import ActorsOfTrials
+from kdtune.execution.shared_folders import SharedFolders
 
 #: Namespace of Ray for the named actors of kdtune; explicit, since trials in other pipelines use other namespaces.
 NAMESPACE = "kdtune"
@@ -26,7 +28,22 @@ class NodeMeterActor(NodeMeter):
     If its process is killed, Ray restarts it and repeats the current calls; it continues where it stopped.
     """
 
-    def __init__(self, session_id: str, *, trials_start_workers: bool = False, counts_gpus: bool = True) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        trials_start_workers: bool = False,
+        counts_gpus: bool = True,
+        is_elsewhere: bool = False,
+    ) -> None:
+        """Start or continue.
+
+        Args:
+            session_id: Identifier of the metered session.
+            trials_start_workers: Whether trials may start actors and tasks.
+            counts_gpus: Whether the energy of GPUs is counted.
+            is_elsewhere: Whether the driver runs on another machine, so that it has to copy the ledgers from here.
+        """
         registry = registry_of(session_id)
         registry.register()
         super().__init__(
@@ -34,7 +51,12 @@ class NodeMeterActor(NodeMeter):
             registry,
             state_of(session_id, os.uname().nodename),
             ActorsOfTrials() if trials_start_workers else None,
+            LedgerOutbox(session_id) if is_elsewhere else None,
         )
+
+    def missing_folders(self, shared: SharedFolders) -> list[str]:
+        """Return what is wrong with the folders that this machine has to share with the driver."""
+        return shared.faults()
 
 
 def actor_name(session_id: str, host: str) -> str:
@@ -55,6 +77,7 @@ def start_meters(
         trials_start_workers: Whether trials may start actors and tasks.
         counts_gpus: Whether the energy of GPUs is counted.
     """
+    driver = os.uname().nodename
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
     alive.sort(key=lambda node: node["NodeID"] != here)
@@ -63,7 +86,10 @@ def start_meters(
         nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
     how = {"trials_start_workers": trials_start_workers, "counts_gpus": counts_gpus}
     left = {host: node_id for host, node_id in nodes.items() if host not in metered}
-    return {host: _start_meter(session_id, host, node_id, how) for host, node_id in left.items()}
+    return {
+        host: _start_meter(session_id, host, node_id, how | {"is_elsewhere": host != driver})
+        for host, node_id in left.items()
+    }
 
 
 def begin_meters(meters: Mapping[str, Any], folder: Path, since: MeterStart | None) -> list[Any]:
@@ -97,12 +123,18 @@ def _start_meter(session_id: str, host: str, node_id: str, how: Mapping[str, boo
     )
 
 
-def end_meters(meters: Iterable[Any]) -> None:
-    """End meters on a Ray that keeps running; the ledger of a dead meter ends with its last record."""
-    for meter in meters:
+def end_meters(meters: Mapping[str, Any], finish: Callable[[str, Any], None]) -> None:
+    """End meters on a Ray that keeps running; the ledger of a dead meter ends with its last record.
+
+    Args:
+        meters: Meters by host name.
+        finish: Called with each host and meter after its last record.
+    """
+    for host, meter in meters.items():
         try:
             try:
                 ray.get(meter.switch.remote(None))
+                finish(host, meter)
             finally:
                 ray.kill(meter)
         except (ray.exceptions.RayError, ValueError):  # ValueError: its Ray has ended

@@ -2,8 +2,9 @@
 
 import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,39 @@ import ray
 from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.reading import Reading
 from kdtune.errors import MachineError
+from kdtune.execution.ray.carried_ledgers import CarriedLedgers
 from kdtune.execution.ray.dispatch import last_line
 from kdtune.execution.ray.meter_actor import begin_meters, end_meters, start_meters
+from kdtune.execution.shared_folders import SharedFolders, not_shared
 
 _log = logging.getLogger(__name__)
 
+#: Seconds between two copies of new ledger lines of other machines; a machine that dies loses at most those lines.
+COPY_S = 1.0
+
 
 class NodeMeters:
-    """The meters of a session by host name. If one is lost, only the ledger of its node is incomplete."""
+    """The meters of a session by host name. If one is lost, only the ledger of its node is incomplete.
 
-    def __init__(self, session_id: str, *, trials_start_workers: bool = False) -> None:
+    Only the machine of the driver writes to the ledger folders. The ledgers of other machines travel through Ray, so
+    their energy is counted whether or not they share a folder with the driver.
+    """
+
+    def __init__(
+        self, session_id: str, *, trials_start_workers: bool = False, tell: Callable[[str], object] = _log.warning
+    ) -> None:
         """Prepare without starting anything.
 
         Args:
             session_id: Identifier of the metered session.
             trials_start_workers: Whether trials may start actors and tasks.
+            tell: Receives a message about each lost meter.
         """
+        self._tell = tell
+        self._carried = CarriedLedgers()
+        self._copied_at_s = 0.0
+        self._shared: SharedFolders | None = None
+        self._looks: list[tuple[str, Any]] = []
         self._session_id = session_id
         self._trials_start_workers = trials_start_workers
         self._actors: dict[str, Any] = {}
@@ -40,39 +58,60 @@ class NodeMeters:
     def __bool__(self) -> bool:
         return bool(self._actors)
 
-    def start(self, *, counts_gpus: bool = True) -> None:
+    def start(self, *, counts_gpus: bool = True, shared: SharedFolders | None = None) -> None:
         """Start a meter on every node.
 
         Args:
             counts_gpus: Whether the energy of GPUs is counted; false for a study that uses only CPUs.
+            shared: Folders that every node has to share with the driver, already marked; None if none are needed.
         """
-        self._counts_gpus = counts_gpus
+        self._counts_gpus, self._shared = counts_gpus, shared
         self._actors = self._started()
 
     def _started(self) -> dict[str, Any]:
         """Start meters on nodes without one, and return them."""
-        return start_meters(
+        started = start_meters(
             self._session_id,
             self._actors,
             trials_start_workers=self._trials_start_workers,
             counts_gpus=self._counts_gpus,
         )
+        if self._shared:
+            self._looks += [(host, meter.missing_folders.remote(self._shared)) for host, meter in started.items()]
+        return started
 
     def begin(self, folder: Path, since: MeterStart | None) -> None:
         """Make all meters begin to count, without waiting for them; see :func:`.meter_actor.begin_meters`."""
         self._folder = folder
+        self._carried.begin(self._others, folder)
         calls = begin_meters(self._actors, folder, since)
         self._pending += zip(self._actors, calls, strict=True)
 
     def switch(self, folder: Path) -> None:
         """Make all meters continue in another ledger folder, without waiting for them."""
         self._folder = folder
+        self._carried.begin(self._others, folder)
         self._pending += self._called("switch", str(folder), self._names)
 
     def settle(self) -> None:
-        """Wait until all earlier requests have taken effect."""
+        """Wait until all earlier requests have taken effect and all lines of other machines have been copied.
+
+        Raises:
+            MachineError: A machine does not share the folders that it has to share.
+        """
         pending, self._pending = self._pending, []
         self._answers(pending)
+        looks, self._looks = self._looks, []
+        if faults := {host: found for host, found in self._answers(looks).items() if found}:
+            raise MachineError(not_shared(faults))
+        self._carried.copy_all(self._actors, self._folder, self._answers)
+
+    def keep_up(self) -> None:
+        """Meter nodes that have joined, and copy new ledger lines of other machines, at most once a second."""
+        if time.monotonic() - self._copied_at_s >= COPY_S:
+            self._copied_at_s = time.monotonic()
+            self.meter_new_nodes()
+            self._carried.copy_ready(self._actors, self._answers)
 
     def meter_new_nodes(self) -> None:
         """Start a meter on each node that has joined since the last call."""
@@ -93,6 +132,14 @@ class NodeMeters:
             return
         self._actors |= joined
         self._pending += pending
+        self._carried.begin(self._others, self._folder)
+        for host in joined:
+            self._carried.begin_again(host)
+
+    @property
+    def _others(self) -> list[str]:
+        """Names of the metered machines other than this one."""
+        return [host for host in self._actors if host != os.uname().nodename]
 
     @property
     def _names(self) -> list[str]:
@@ -129,11 +176,13 @@ class NodeMeters:
             for host, meter in self._actors.items()
         ]
         self._answers(calls)
+        self._carried.copy_all(self._actors, None, self._answers)
+        self._answers([(host, self._actors[host].forget_ledgers.remote()) for host in self._others])
 
     def end(self) -> None:
         """End all meters on a Ray that keeps running."""
-        meters, self._actors, self._pending, self._folder = list(self._actors.values()), {}, [], None
-        end_meters(meters)
+        meters, self._actors, self._pending, self._folder = self._actors, {}, [], None
+        end_meters(meters, self._carried.finish)
 
     def _called(self, method: str, *args: Any) -> list[tuple[str, Any]]:
         return [(host, getattr(meter, method).remote(*args)) for host, meter in self._actors.items()]
@@ -157,9 +206,8 @@ class NodeMeters:
                 if host == os.uname().nodename or not failed_there:
                     raise
                 self._actors.pop(host, None)
-                _log.warning(
-                    "%s: the energy meter is lost, with the energy that it had not recorded (%s)",
-                    host,
-                    last_line(error),
+                self._tell(
+                    f"{host}: the energy meter is lost, with the energy that it had not reported ({last_line(error)}); "
+                    "the result is flagged"
                 )
         return answers

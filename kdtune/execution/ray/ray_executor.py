@@ -2,9 +2,9 @@
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -30,15 +30,11 @@ from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.execution.ray.ray_start import start_ray
 from kdtune.execution.ray.tune_trials import run_trials
+from kdtune.execution.shared_folders import SharedFolders
 from kdtune.execution.trial_events import TrialEvents
-from kdtune.planning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
+from kdtune.planning.resources import Resources, chosen_gpu_type, cluster_address, cluster_nodes, gpus_by_default
 from kdtune.results.folder import StudyFolder
-
-#: Seconds within which work that has just ended frees its cores; so short a wait is not recorded.
-MOMENT_S = 2.0
-
-#: Seconds of waiting for free cores after which a message is shown.
-MESSAGE_AFTER_S = 5.0
+from kdtune.storage.paths import cache_dir
 
 
 class RayExecutor(Executor):
@@ -65,11 +61,11 @@ class RayExecutor(Executor):
             tell: Receives messages, such as the reason of a long wait.
         """
         super().__init__(folder, Resources(cpus_per_trial, gpus_per_trial or 0.0))
-        self._tell = tell
+        self.tell = tell
         self._study = folder
         self._pick_gpus = gpus_per_trial is None
         self._address = address
-        self._meters = NodeMeters(self.id)
+        self._meters = NodeMeters(self.id, tell=tell)
         self._since: MeterStart | None = None
         self._preparing: Any = None
         self._owns_ray = False
@@ -106,12 +102,17 @@ class RayExecutor(Executor):
                 if is_local:
                     self._daemons = RayDaemons.of_this_process()
                     self._daemons.watch(self._study.remedy, self._end_open_ledgers)
+            if not is_local:
+                self.shared = SharedFolders(self.id, str(self._study.path.absolute()), str(cache_dir()))
+                self._cleanup.enter_context(self.shared.marked())
             nodes = cluster_nodes()
             if self._pick_gpus:
-                gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self._tell)
+                gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self.tell)
                 self.resources = Resources(self.resources.cpus, gpus)
+            if self.resources.gpus:
+                self.resources = replace(self.resources, gpu_type=chosen_gpu_type(nodes))
             self.resources.check_fit(nodes)
-            self._meters.start(counts_gpus=self.resources.gpus > 0)
+            self._meters.start(counts_gpus=self.resources.gpus > 0, shared=self.shared)
             # Not waited for: the meters start while other things do. The counters were read above.
             self._meters.begin(self.folder, self._since)
         except BaseException:
@@ -147,41 +148,9 @@ class RayExecutor(Executor):
         self.check()
         self._meters.settle()
 
-    def meter_new_nodes(self) -> None:
-        """Start a meter on nodes that have joined the cluster; their workers wait for it."""
-        self._meters.meter_new_nodes()
-
-    @ray_errors_converted()
-    def wait_for_room(self, poll: Callable[[], object]) -> None:
-        """Wait until the cluster has free resources for a trial, and show a message if that takes long.
-
-        No strategy is charged for the wait.
-
-        Args:
-            poll: Called about twice a second during the wait.
-
-        Raises:
-            UsageError: The cluster no longer has the resources that a trial needs.
-        """
-        needed, free = self.resources, ray.available_resources()
-        if free.get("CPU", 0) >= needed.cpus and free.get("GPU", 0) >= needed.gpus:
-            return
-        probe = ray.remote(num_cpus=needed.cpus, num_gpus=needed.gpus, max_retries=0)(_occupy_for_a_moment).remote()
-        message_at_s: float | None = time.monotonic() + MESSAGE_AFTER_S
-        try:
-            if ray.wait([probe], timeout=MOMENT_S)[0]:
-                return
-            with self.charging(self.waiting):
-                while not ray.wait([probe], timeout=0.5)[0]:
-                    self.check()
-                    poll()
-                    if message_at_s is not None and time.monotonic() >= message_at_s:
-                        needed.check_fit(cluster_nodes())
-                        self._tell(f"waiting for {needed}: other work uses the cluster's resources")
-                        message_at_s = None
-        except BaseException:
-            ray.cancel(probe, force=True)
-            raise
+    def keep_up(self) -> None:
+        """Meter nodes that have joined the cluster, whose workers wait for it, and copy ledgers of other machines."""
+        self._meters.keep_up()
 
     def prepare_worker(self) -> None:
         """Let a worker import the modules for evaluations while trials run; Ray keeps the worker for that job.
@@ -189,7 +158,8 @@ class RayExecutor(Executor):
         This does not help evaluations on a GPU: Ray starts a new worker for each job with a GPU, to free its memory.
         """
         if self._preparing is None and not self.resources.gpus:
-            self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, prepare_evaluation, self.id)
+            job = ray.remote(num_cpus=0)(in_worker)
+            self._preparing = job.remote(self.id, self.shared, prepare_evaluation, self.id)
 
     @ray_errors_converted()
     def settle_for_evaluation(self) -> None:
@@ -222,7 +192,7 @@ class RayExecutor(Executor):
     def reading(self, *, fresh: bool = False) -> Reading:
         """Return the energy of all nodes so far; ``fresh`` takes a sample first."""
         self.check()
-        self.meter_new_nodes()
+        self.keep_up()
         if fresh:
             self._meters.ask("sample")
         return self._meters.reading()
@@ -287,7 +257,3 @@ class RayExecutor(Executor):
             return False
         now, since = last.counters, self._since.counters
         return now.boot_id == since.boot_id and now.t_ns >= since.t_ns
-
-
-def _occupy_for_a_moment() -> None:
-    """Do nothing; runs in a worker as soon as the cluster has free resources for a trial."""

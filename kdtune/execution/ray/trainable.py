@@ -1,5 +1,6 @@
 """``DistillTrainable``: one distillation as a Ray Tune trainable with one epoch per step."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class DistillTrainable(tune.Trainable):
         return True
 
     def _take_on(self, config: dict[str, Any]) -> TrialTraining:
-        with meter_reached(config.get("run", {}).get("session")):
+        run = config.get("run", {})
+        shared = run.get("shared")
+        with shared.used() if shared else nullcontext(), meter_reached(run.get("session")):
             return self._worker.take_on(config)
 
     def attach_meter(self, session_id: str, window: str, earlier_uj: int | None) -> None:

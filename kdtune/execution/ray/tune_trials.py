@@ -8,6 +8,7 @@ from ray import tune
 
 from kdtune.errors import MachineError
 from kdtune.execution.environment import environment
+from kdtune.execution.ray.dispatch import wait_for_room
 from kdtune.execution.ray.plan_searcher import PlanSearcher
 from kdtune.execution.ray.trainable import DistillTrainable
 from kdtune.execution.ray.tune_callbacks import EarlyStopping, LeaveTune, Reports
@@ -24,7 +25,7 @@ def run_trials(executor: Any, events: TrialEvents, max_concurrent: int | None) -
     # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
     # takes that trial, the second worker is dropped, and so on: short trials would never run at the same time.
     ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * executor.slots)}
-    executor.wait_for_room(events.read_energy)
+    wait_for_room(executor, events.read_energy)
     for fits_left in reversed(range(MAX_FITS)):
         # Tune needs a folder for its own state, which is not used afterwards.
         storage = tempfile.mkdtemp(prefix="kdtune-tune-")
@@ -46,9 +47,8 @@ def run_trials(executor: Any, events: TrialEvents, max_concurrent: int | None) -
 
 
 def _tuner(executor: Any, events: TrialEvents, max_concurrent: int | None, storage: str) -> tune.Tuner:
-    resources = executor.resources
     return tune.Tuner(
-        tune.with_resources(DistillTrainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
+        tune.with_resources(DistillTrainable, executor.resources.for_ray),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(events),
             num_samples=-1,

@@ -1,5 +1,6 @@
 """Meters of machines that join and are lost. The machines are simulated: their meters answer without Ray."""
 
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from kdtune.energy.reading import Reading
 from kdtune.errors import MachineError
 from kdtune.execution.ray import node_meters
 from kdtune.execution.ray.node_meters import NodeMeters
+from kdtune.execution.shared_folders import SharedFolders
 
 HERE = os.uname().nodename
 
@@ -20,6 +22,10 @@ class Machine:
 
     def __init__(self, spent_uj: int, began_ns: int = 1) -> None:
         self.spent_uj, self.began_ns = spent_uj, began_ns
+        #: What is wrong with the folders that this machine has to share.
+        self.faults: list[str] = []
+        #: Content of its ledgers, which it writes on its own disk, by the name of the driver's folder.
+        self.ledgers = {"first": b"", "second": b""}
         self.fails: BaseException | None = None
         self.asked: list[tuple] = []
 
@@ -29,7 +35,11 @@ class Machine:
     def answer(self, method: str, args: tuple) -> object:
         if self.fails:
             raise self.fails
+        if method == "ledger_lines":
+            return self.ledgers[Path(args[0]).name][args[1] :]
         self.asked.append((method, *args))
+        if method == "missing_folders":
+            return self.faults
         if method != "reading":
             return True
         return Reading({}, {"idle": self.spent_uj}, {"trials": self.spent_uj}, self.began_ns)
@@ -45,14 +55,15 @@ def machines(monkeypatch):
 
     monkeypatch.setattr(node_meters, "start_meters", start)
     monkeypatch.setattr(ray, "get", lambda call: call[0].answer(*call[1:]))
+    monkeypatch.setattr(ray, "wait", lambda calls, **_: (calls, []))
     return there
 
 
 @pytest.fixture
-def meters(machines):
-    meters = NodeMeters("session")
+def meters(machines, tmp_path):
+    meters = NodeMeters("session", tell=[].append)
     meters.start()
-    meters.begin(Path("/first"), None)
+    meters.begin(tmp_path / "first", None)
     meters.settle()
     return meters
 
@@ -81,25 +92,26 @@ def test_a_restarted_meter_is_not_counted_twice(machines, meters):
     assert meters.reading().spent == {"trials": 1510}
 
 
-def test_the_next_ledger_names_the_machines_that_are_left(machines, meters):
+def test_the_next_ledger_names_the_machines_that_are_left(machines, meters, tmp_path):
+    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
     machines["c"] = Machine(0)
     meters.meter_new_nodes()
     meters.settle()
     assert ("know", sorted([HERE, "b", "c"])) in machines[HERE].asked
     assert machines["c"].asked == [
-        ("begin", "/first", None, sorted([HERE, "b", "c"])),
-        ("go_to", "/first", sorted([HERE, "b", "c"])),
+        ("begin", first, None, sorted([HERE, "b", "c"])),
+        ("go_to", first, sorted([HERE, "b", "c"])),
     ]
     lose(machines, "b")
     meters.reading()
-    meters.switch(Path("/second"))
+    meters.switch(Path(second))
     meters.settle()
-    assert machines[HERE].asked[-1] == ("switch", "/second", sorted([HERE, "c"]))
+    assert machines[HERE].asked[-1] == ("switch", second, sorted([HERE, "c"]))
     lose(machines, "c")
     meters.reading()
-    meters.switch(Path("/third"))
+    meters.switch(Path(third))
     meters.settle()
-    assert machines[HERE].asked[-1] == ("switch", "/third", [])
+    assert machines[HERE].asked[-1] == ("switch", third, [])
 
 
 def test_a_machine_whose_meter_does_not_begin_is_tried_again(machines, meters, monkeypatch):
@@ -118,12 +130,75 @@ def _refuses(*_):
     raise ValueError("the actor has died")
 
 
-def test_a_full_disk_ends_a_study_only_on_its_own_machine(machines, meters):
+def test_a_full_disk_ends_a_study_only_on_its_own_machine(machines, meters, tmp_path):
     full = ray.exceptions.RayTaskError("switch", "", MachineError("the disk is full"))
     machines["b"].fails = full
-    meters.switch(Path("/second"))
+    meters.switch(tmp_path / "second")
     meters.settle()
     assert meters.ask_one("b", "sample") is None
     machines[HERE].fails = full
     with pytest.raises(ray.exceptions.RayTaskError):
         meters.ask("sample")
+
+
+# --- ledgers of machines that do not share the driver's folder ------------------------------------------------------
+
+
+def numbers(ledger):
+    return [json.loads(line)["seq"] for line in ledger.read_text().splitlines()]
+
+
+def test_ledgers_of_other_machines_are_copied_line_by_line_into_every_folder(machines, meters, tmp_path):
+    first, second = tmp_path / "first" / "b.jsonl", tmp_path / "second" / "b.jsonl"
+    there = machines["b"].ledgers
+    there["first"] = b'{"seq": 0}\n'
+    meters.settle()
+    there["first"] += b'{"seq": 1}\n'
+    meters.keep_up()  # requests the line, and ...
+    meters._copied_at_s = 0.0
+    meters.keep_up()  # ... a second later copies it
+    assert numbers(first) == [0, 1]
+    there["first"] += b'{"seq": 2}\n'
+    there["second"] = b'{"seq": 3}\n'
+    meters.switch(second.parent)
+    meters.settle()
+    assert (numbers(first), numbers(second)) == ([0, 1, 2], [3])
+    assert not (tmp_path / "first" / f"{HERE}.jsonl").exists()  # its meter writes that itself
+
+
+def test_the_last_lines_are_copied_before_the_meters_end(machines, meters, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "kill", lambda meter: None)
+    machines["b"].ledgers["first"] = b'{"seq": 0}\n'
+    meters.end()
+    assert numbers(tmp_path / "first" / "b.jsonl") == [0]
+    assert machines["b"].asked[-1] == ("forget_ledgers",)
+
+
+def test_what_a_lost_machine_had_reported_stays_and_is_continued_when_it_returns(machines, meters, tmp_path):
+    machines["b"].ledgers["first"] = b'{"seq": 0}\n'
+    meters.settle()
+    lose(machines, "b")
+    meters.settle()
+    assert numbers(tmp_path / "first" / "b.jsonl") == [0]
+    machines["b"] = Machine(1, began_ns=2)
+    machines["b"].ledgers["first"] = b'{"seq": 1}\n'  # the old file is gone
+    meters.meter_new_nodes()
+    meters.settle()
+    assert numbers(tmp_path / "first" / "b.jsonl") == [0, 1]
+
+
+# --- folders that the machines have to share ------------------------------------------------------------------------
+
+
+def test_a_machine_without_the_shared_folders_is_named_before_any_work(machines, tmp_path):
+    machines["b"].faults = ["does not see /results of the driver (No such file or directory)"]
+    meters = NodeMeters("session", tell=[].append)
+    meters.start(shared=SharedFolders("session", "/results", "/cache"))
+    meters.begin(tmp_path / "first", None)
+    with pytest.raises(MachineError, match=r"b: does not see /results of the driver .*KDTUNE_CACHE_DIR"):
+        meters.settle()
+    machines["c"] = Machine(1)
+    machines["c"].faults = ["does not see /cache of the driver (No such file or directory)"]
+    meters.meter_new_nodes()
+    with pytest.raises(MachineError, match="c: does not see /cache"):
+        meters.settle()
