@@ -186,7 +186,7 @@ def plan_study(
     )
 
 
-@restored_process_state()
+@restored_process_state(uses_torch=True)
 def check_study(
     study: StudyLike,
     *,

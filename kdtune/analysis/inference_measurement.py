@@ -24,6 +24,7 @@ from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.window_account import account_of
 from kdtune.errors import ResultsError, UsageError
+from kdtune.planning.process_state import restored_process_state
 from kdtune.results.cost_document import Node
 from kdtune.results.folder import StudyFolder
 from kdtune.results.inference_document import (
@@ -83,12 +84,10 @@ def measure_inference(
         UsageError: An argument is invalid, or the study ran on another machine or other data.
         DataError: The data set is missing, incomplete or damaged.
     """
-    from kdtune.analysis.inference_passes import restored_threads
-
     check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
     groups = _by_networks(find_finished(places, carbon))
-    with restored_threads():
+    with restored_process_state(uses_torch=True):
         sensors = NodeSensors()
         hardware = sensors.hardware()
         # Everything is checked before anything is written.

@@ -5,8 +5,7 @@ The networks take turns, so that a temporary disturbance or slowdown of the mach
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,16 +103,6 @@ def take_turns(
             turns[name].append(Turn(window, passes, time.perf_counter() - began_s))
             meter.close(window, "done")
     return turns
-
-
-@contextmanager
-def restored_threads() -> Iterator[None]:
-    """Restore torch's number of CPU threads at the end."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def ready_teacher(context: TrainingContext, folder: Path) -> torch.nn.Module:

@@ -99,9 +99,7 @@ def _inspect_quietly(
     inspect: Callable[..., Inspection], study: Study, machine: "_Machine", data: DataDir, kinds: list[WorkKind]
 ) -> Inspection:
     """Inspect a study in this process, and restore the state of the process afterwards."""
-    import torch  # noqa: F401 - imported first, so that its state is restored as well
-
-    with restored_process_state(), warnings.catch_warnings():
+    with restored_process_state(uses_torch=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of other libraries, which are not shown in a run either
         return inspect(study, machine.resources, str(data.path), machine.hardware, kinds, None, machine.workers)
 

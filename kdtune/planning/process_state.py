@@ -1,5 +1,6 @@
 """Restores process-wide state of the caller, since programs with state of their own call kdtune."""
 
+import faulthandler
 import os
 import random
 import signal
@@ -14,17 +15,25 @@ _OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")
 
 
 @contextmanager
-def restored_process_state() -> Iterator[None]:
+def restored_process_state(*, uses_torch: bool = False) -> Iterator[None]:
     """Restore on exit the process-wide state that Ray, Tune and trainings in this process change.
 
-    This state consists of SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch,
-    torch's number of threads and GPU flags, and the variables that locate compiled code. The state of libraries that
-    are not imported yet is not restored.
+    This state consists of SIGUSR1's handler, the hooks for uncaught errors and crashes, the warning filters, the random
+    states of Python, NumPy and torch, torch's number of threads and GPU flags, and the variables that locate compiled
+    code. The state of libraries that are not imported yet is not restored.
+
+    Args:
+        uses_torch: Import torch first, so that its state is restored even if the caller has not imported it.
     """
+    if uses_torch:
+        import torch  # noqa: F401
     python_state = random.getstate()
     handler = signal.getsignal(signal.SIGUSR1)
     with ExitStack() as found:
         found.callback(random.setstate, python_state)
+        found.callback(setattr, sys, "excepthook", sys.excepthook)  # Ray replaces it when it is imported
+        if not faulthandler.is_enabled():
+            found.callback(faulthandler.disable)
         found.enter_context(_restored_compiler_variables())
         found.enter_context(warnings.catch_warnings())
         if threading.current_thread() is threading.main_thread() and handler is not None:

@@ -184,9 +184,14 @@ class Optuna(Strategy):
         import optuna
 
         name = self._study.study_name
-        if name in optuna.get_all_study_names(url):
-            optuna.delete_study(study_name=name, storage=url)
-        optuna.copy_study(from_study_name=name, from_storage=self._storage, to_storage=url)
+        storage = optuna.storages.RDBStorage(url)
+        try:
+            if name in optuna.get_all_study_names(storage):
+                optuna.delete_study(study_name=name, storage=storage)
+            optuna.copy_study(from_study_name=name, from_storage=self._storage, to_storage=storage)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()  # otherwise its connections keep the file open
 
 
 def _distribution(dimension: Dimension) -> Any:

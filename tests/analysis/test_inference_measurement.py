@@ -60,9 +60,9 @@ def study(made, tmp_path):
 def measured(made, tmp_path_factory):
     """Return the folder and the documents of one measurement of both strategies."""
     folder = shutil.copytree(made, tmp_path_factory.mktemp("measured") / "small")
-    threads = torch.get_num_threads()
+    threads, random_state = torch.get_num_threads(), torch.random.get_rng_state()
     documents = kdtune.measure_inference(folder, seconds=0.3, device="cpu", cpus=1)
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == threads and torch.equal(torch.random.get_rng_state(), random_state)
     return folder, [document.as_json() for document in documents]
 
 

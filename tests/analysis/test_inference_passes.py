@@ -9,7 +9,6 @@ from kdtune.analysis.inference_passes import (
     parameters,
     predict,
     ready_student,
-    restored_threads,
     take_turns,
 )
 from kdtune.artifacts.training_context import TrainingContext
@@ -105,11 +104,3 @@ def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):
 
 def test_parameters_are_counted():
     assert parameters(torch.nn.Linear(4, 3)) == 15
-
-
-def test_the_number_of_threads_is_restored():
-    before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), restored_threads():
-        torch.set_num_threads(before + 1)
-        raise RuntimeError
-    assert torch.get_num_threads() == before

@@ -11,21 +11,35 @@ import pytest
 import torch
 
 from kdtune.planning.process_state import restored_process_state
+from tests.forked import Forked
 
 PROGRAM = """
-import logging, random, signal, sys, warnings
-import codecarbon, numpy, ray, torch
-from ray import tune
+import faulthandler, logging, os, random, signal, sys, warnings
 import kdtune
-from kdtune.execution.ray.ray_start import only_needed_daemons
 from tests.studies import small_study
 
-LOGGERS = ["", "ray", "ray.tune", "ray.tune.tune", "codecarbon", "fvcore", "kdtune"]
+assert kdtune.check_study(small_study()).faults == [] and "torch" in sys.modules
+import codecarbon, numpy, optuna, ray, torch
+from ray import tune
+from kdtune.execution.ray.ray_start import only_needed_daemons
+assert torch.get_num_threads() == 2, "check_study has changed the threads of a torch that it imported itself"
+
+LOGGERS = ["", "ray", "ray.tune", "ray.tune.tune", "codecarbon", "fvcore", "kdtune", "optuna", "torch"]
+
+def logger(name):
+    one = logging.getLogger(name)
+    return one.level, list(one.handlers), list(one.filters), one.propagate, one.disabled
 
 def state():
     return {
-        **{f"level of {name}": logging.getLogger(name).level for name in LOGGERS},
-        **{str(number): signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM)},
+        **{f"logger {name}": logger(name) for name in LOGGERS},
+        **{str(number): signal.getsignal(number) for number in signal.valid_signals()},
+        **{f"variable {name}": value for name, value in os.environ.items()},
+        "variables": sorted(os.environ),
+        "folder": os.getcwd(),
+        "path": list(sys.path),
+        "hooks": (sys.excepthook, warnings.showwarning, faulthandler.is_enabled()),
+        "Ray": ray.is_initialized() and ray.get_runtime_context().gcs_address,
         "filters": list(warnings.filters),
         "random": random.getstate(),
         "numpy": numpy.random.get_state()[1].tolist(),
@@ -67,21 +81,42 @@ for stream in (sys.stdout, sys.stderr):
 @pytest.mark.study
 def test_the_state_of_the_process_is_restored_and_nothing_is_printed(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)], env=os.environ, capture_output=True, text=True
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     for printed in (done.stdout, done.stderr):
         assert printed.partition("BEGIN\n")[2].partition("END\n")[0] == ""
 
 
-def test_random_states_threads_and_filters_are_put_back_after_an_error():
-    threads, filters = torch.get_num_threads(), list(warnings.filters)
+def test_random_states_threads_filters_and_hooks_are_put_back_after_an_error():
+    threads, filters, hook = torch.get_num_threads(), list(warnings.filters), sys.excepthook
     drawn = []
     for _ in range(2):
         with pytest.raises(ValueError), restored_process_state():
             drawn.append((random.random(), numpy.random.rand(), float(torch.rand(()))))
             torch.set_num_threads(threads + 1)
             warnings.simplefilter("error")
+            sys.excepthook = print
             raise ValueError
-        assert torch.get_num_threads() == threads and list(warnings.filters) == filters
+        assert torch.get_num_threads() == threads and list(warnings.filters) == filters and sys.excepthook is hook
     assert drawn[0] == drawn[1]
+
+
+FAULT_HANDLER = """
+import faulthandler
+from kdtune.planning.process_state import restored_process_state
+
+for before in (False, True):
+    faulthandler.enable() if before else faulthandler.disable()
+    with restored_process_state():
+        faulthandler.enable()
+    assert faulthandler.is_enabled() == before
+"""
+
+
+def test_a_fault_handler_that_ray_enables_is_disabled_again():
+    process = Forked(FAULT_HANDLER, [])
+    assert process.communicate() == ("", "") and process.returncode == 0

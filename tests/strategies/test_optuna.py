@@ -1,5 +1,7 @@
 """What is special about the Optuna strategy."""
 
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 
 import optuna
@@ -29,6 +31,12 @@ def run(strategy, fail=()):
     return rounds
 
 
+def _open_files():
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(link.readlink())
+
+
 def make(seed=0, **options):
     return Optuna(SPACE, Options(**options), seed)
 
@@ -53,6 +61,7 @@ def test_the_export_opens_in_optuna_and_holds_every_repeat_once(tmp_path):
         run(strategy, fail={2})
         strategy.export(tmp_path)
         strategy.export(tmp_path)
+    assert not [path for path in _open_files() if DATABASE in path]
     url = f"sqlite:///{tmp_path / DATABASE}"
     assert sorted(optuna.get_all_study_names(url)) == ["seed-0", "seed-1"]
     loaded = optuna.load_study(study_name="seed-1", storage=url)

@@ -91,8 +91,7 @@ class InlineExecutor(Executor):
 
                 load_all_tasks()
 
-                # After the import of torch, whose state is restored as well.
-                self._cleanup.enter_context(restored_process_state())
+                self._cleanup.enter_context(restored_process_state(uses_torch=True))
                 # As in Ray's workers, whose log is not shown.
                 self._cleanup.enter_context(level_of("torch", logging.ERROR))
         except BaseException:

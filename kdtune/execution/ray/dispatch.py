@@ -1,5 +1,6 @@
 """Runs jobs in workers of the cluster, and converts their errors."""
 
+import logging
 import re
 import time
 import warnings
@@ -11,12 +12,18 @@ import ray
 
 from kdtune.errors import KdtuneError, MachineError, RayError
 from kdtune.execution import error_conversion
+from kdtune.execution.ray.calling_worker import is_worker
 from kdtune.execution.ray.meter_link import meter_reached
 from kdtune.execution.shared_folders import SharedFolders
 from kdtune.planning.resources import Resources, cluster_nodes
 
 #: Ray colours parts of its messages for terminals.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+#: Keeps a task out of a placement group that captures the tasks of the process which runs the study, such as that of an
+#: outer trial of Tune: its resources may be in use by this very process, and the task would wait for them forever. The
+#: trials of the study are in placement groups of their own anyway.
+OUTSIDE = "DEFAULT"
 
 #: Number of times that jobs begin again because their machine died.
 MAX_NODE_DEATHS = 3
@@ -98,7 +105,10 @@ def wait_for_room(executor: Any, poll: Callable[[], object]) -> None:
                 poll()
                 if message_at_s is not None and time.monotonic() >= message_at_s:
                     needed.check_fit(cluster_nodes())
-                    executor.tell(f"waiting for {needed}: other work uses the cluster's resources")
+                    words = f"waiting for {needed}: other work uses the cluster's resources"
+                    executor.tell(words)
+                    if is_worker():  # where nobody may see what a watcher shows
+                        logging.getLogger(__name__).warning("a study is %s", words)
                     message_at_s = None
     except BaseException:
         ray.cancel(probe, force=True)
@@ -108,7 +118,13 @@ def wait_for_room(executor: Any, poll: Callable[[], object]) -> None:
 def _options_of(resources: Resources) -> dict[str, Any]:
     """Return the options of a Ray task that has the resources of a trial."""
     others = dict(resources.for_ray)
-    return {"num_cpus": others.pop("CPU"), "num_gpus": others.pop("GPU"), "resources": others, "max_retries": 0}
+    return {
+        "num_cpus": others.pop("CPU"),
+        "num_gpus": others.pop("GPU"),
+        "resources": others,
+        "max_retries": 0,
+        "scheduling_strategy": OUTSIDE,
+    }
 
 
 def _occupy_for_a_moment() -> None:

@@ -25,7 +25,8 @@ from kdtune.execution import metering_guard
 from kdtune.execution.evaluation_job import prepare_evaluation
 from kdtune.execution.executor import Executor
 from kdtune.execution.node_meter import registry_of, state_of
-from kdtune.execution.ray.dispatch import in_worker, ray_errors_converted, run_jobs
+from kdtune.execution.ray.calling_worker import check_room
+from kdtune.execution.ray.dispatch import OUTSIDE, in_worker, ray_errors_converted, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.execution.ray.ray_start import start_ray
@@ -112,6 +113,7 @@ class RayExecutor(Executor):
             if self.resources.gpus:
                 self.resources = replace(self.resources, gpu_type=chosen_gpu_type(nodes))
             self.resources.check_fit(nodes)
+            check_room(self.resources, nodes)
             self._meters.start(counts_gpus=self.resources.gpus > 0, shared=self.shared)
             # Not waited for: the meters start while other things do. The counters were read above.
             self._meters.begin(self.folder, self._since)
@@ -158,7 +160,7 @@ class RayExecutor(Executor):
         This does not help evaluations on a GPU: Ray starts a new worker for each job with a GPU, to free its memory.
         """
         if self._preparing is None and not self.resources.gpus:
-            job = ray.remote(num_cpus=0)(in_worker)
+            job = ray.remote(num_cpus=0, scheduling_strategy=OUTSIDE)(in_worker)
             self._preparing = job.remote(self.id, self.shared, prepare_evaluation, self.id)
 
     @ray_errors_converted()
