@@ -32,6 +32,8 @@ FLAGS = {
     "gpu_unread": "a GPU's energy could not be read for some time; the next successful reading, if any, includes it",
     "gpu_unmetered": "a trial held a GPU that was not metered for it (a MIG slice, a GPU outside CUDA_VISIBLE_DEVICES, "
     "or one that Ray gave to a worker started by the trial); energy measured on such a GPU is counted as idle",
+    "gpu_shared": "several trials held a GPU at the same time; its energy was divided by their shares of it and not by "
+    "their work",
     "poll_late": "the power of a GPU without an energy counter was read late; its energy is computed as if the power "
     "had been constant since the last reading",
     "cpu_time_reset": "the node's busy CPU time was reset; the CPU energy since the last reading is not in the figures",
@@ -139,8 +141,10 @@ class Account:
         for uuid in hardware.gpus:
             charges = split_gpu(gpu_uj(before, after, uuid), uuid, windows, pieces)
             self._charge(f"gpu_{hardware.gpu_quality[uuid]}", charges, windows)
-            if any(uuid in window.gpus for window in windows):
+            if holders := sum(uuid in window.gpus for window in windows):
                 self.held_gpus.add(uuid)
+                if holders > 1:
+                    self.flag("gpu_shared")
             else:
                 _add_to(self.unheld_uj, {uuid: charges.get("idle", 0)})
         for piece in pieces:
@@ -172,9 +176,13 @@ class Account:
         """
         return self.unheld_uj.keys() - self.held_gpus if self.held_gpus else set()
 
-    def without_unused_gpus(self) -> "Account":
-        """Return an account in which the idle energy of :attr:`unused_gpus` is moved to ``other``."""
-        unused = self.unused_gpus
+    def without_unused_gpus(self, *, uses_others: bool = False) -> "Account":
+        """Return an account in which the idle energy of :attr:`unused_gpus` is moved to ``other``.
+
+        Args:
+            uses_others: Whether windows on other nodes held GPUs, so that those of this node that none held are unused.
+        """
+        unused = set(self.unheld_uj) - self.held_gpus if uses_others else self.unused_gpus
         if not unused:
             return self
         account = deepcopy(self)

@@ -106,7 +106,16 @@ class _RecentPower:
 
 
 def account_of_ledger(records: Iterable[Record]) -> Account:
-    """Return the account of one node's ledger.
+    """Return the account of the ledger of a study that has one node.
+
+    Args:
+        records: All records of the ledger, in the order of time.
+    """
+    return account_with_unused_gpus(records).without_unused_gpus()
+
+
+def account_with_unused_gpus(records: Iterable[Record]) -> Account:
+    """Return the account of one node's ledger, in which the idle energy of all of its GPUs is charged.
 
     Args:
         records: All records of the ledger, in the order of time.
@@ -116,4 +125,4 @@ def account_of_ledger(records: Iterable[Record]) -> Account:
         ledger.add(record)
     if ledger.last and ledger.last.kind != "stop":
         ledger.account.flag("unended")
-    return ledger.account.without_unused_gpus()
+    return ledger.account

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record
-from kdtune.energy.running_account import account_of_ledger
+from kdtune.energy.running_account import account_with_unused_gpus
 
 Span = tuple[Record, Record]
 """The first and the last record of an uninterrupted time in which a node was metered."""
@@ -22,8 +22,10 @@ def account_of_nodes(records_by_node: Mapping[str, Sequence[Record]]) -> Account
         ``machine_counted_twice`` if several nodes turn out to be one machine.
     """
     total = Account()
-    for records in records_by_node.values():
-        total.merge(account_of_ledger(records))
+    accounts = [account_with_unused_gpus(records) for records in records_by_node.values()]
+    for account in accounts:
+        uses_others = any(other.held_gpus for other in accounts if other is not account)
+        total.merge(account.without_unused_gpus(uses_others=uses_others))
     spans = [span for records in records_by_node.values() for span in _spans(records)]
     if len(records_by_node) > 1:
         total.duration_ns = _covered_ns(_since_1970(*span) for span in spans)

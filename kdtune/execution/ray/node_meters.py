@@ -94,7 +94,7 @@ class NodeMeters:
         self._pending += self._called("switch", str(folder), self._names)
 
     def settle(self) -> None:
-        """Wait until all earlier requests have taken effect and all lines of other machines have been copied.
+        """Wait until all earlier requests have taken effect; ledgers that they ended are then copied completely.
 
         Raises:
             MachineError: A machine does not share the folders that it has to share.
@@ -104,7 +104,8 @@ class NodeMeters:
         looks, self._looks = self._looks, []
         if faults := {host: found for host, found in self._answers(looks).items() if found}:
             raise MachineError(not_shared(faults))
-        self._carried.copy_all(self._actors, self._folder, self._answers)
+        if pending:  # otherwise there is no new ledger and no new machine, and a trial need not wait for the lines
+            self._carried.copy_all(self._actors, self._folder, self._answers)
 
     def keep_up(self) -> None:
         """Meter nodes that have joined, and copy new ledger lines of other machines, at most once a second."""

@@ -148,20 +148,25 @@ def numbers(ledger):
     return [json.loads(line)["seq"] for line in ledger.read_text().splitlines()]
 
 
+def keep_up(meters):
+    """As in two seconds of a study: the first call requests the lines, and the second one copies them."""
+    for _ in range(2):
+        meters._copied_at_s = 0.0
+        meters.keep_up()
+
+
 def test_ledgers_of_other_machines_are_copied_line_by_line_into_every_folder(machines, meters, tmp_path):
     first, second = tmp_path / "first" / "b.jsonl", tmp_path / "second" / "b.jsonl"
     there = machines["b"].ledgers
     there["first"] = b'{"seq": 0}\n'
-    meters.settle()
+    keep_up(meters)
     there["first"] += b'{"seq": 1}\n'
-    meters.keep_up()  # requests the line, and ...
-    meters._copied_at_s = 0.0
-    meters.keep_up()  # ... a second later copies it
+    keep_up(meters)
     assert numbers(first) == [0, 1]
     there["first"] += b'{"seq": 2}\n'
     there["second"] = b'{"seq": 3}\n'
     meters.switch(second.parent)
-    meters.settle()
+    meters.settle()  # from now on the ledger of ``first`` may be read
     assert (numbers(first), numbers(second)) == ([0, 1, 2], [3])
     assert not (tmp_path / "first" / f"{HERE}.jsonl").exists()  # its meter writes that itself
 
@@ -176,9 +181,9 @@ def test_the_last_lines_are_copied_before_the_meters_end(machines, meters, tmp_p
 
 def test_what_a_lost_machine_had_reported_stays_and_is_continued_when_it_returns(machines, meters, tmp_path):
     machines["b"].ledgers["first"] = b'{"seq": 0}\n'
-    meters.settle()
+    keep_up(meters)
     lose(machines, "b")
-    meters.settle()
+    keep_up(meters)
     assert numbers(tmp_path / "first" / "b.jsonl") == [0]
     machines["b"] = Machine(1, began_ns=2)
     machines["b"].ledgers["first"] = b'{"seq": 1}\n'  # the old file is gone
