@@ -137,5 +137,5 @@ def end_meters(meters: Mapping[str, Any], finish: Callable[[str, Any], None]) ->
                 finish(host, meter)
             finally:
                 ray.kill(meter)
-        except (ray.exceptions.RayError, ValueError):  # ValueError: its Ray has ended
+        except (ray.exceptions.RayError, ValueError, OSError):  # ValueError: its Ray has ended; OSError: a full disk
             logging.getLogger(__name__).warning("an energy meter did not end cleanly", exc_info=True)

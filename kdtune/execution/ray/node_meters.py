@@ -206,7 +206,8 @@ class NodeMeters:
                 )
                 if host == os.uname().nodename or not failed_there:
                     raise
-                self._actors.pop(host, None)
+                if self._actors.pop(host, None) is None:
+                    continue  # an earlier request has shown it
                 self._tell(
                     f"{host}: the energy meter is lost, with the energy that it had not reported ({last_line(error)}); "
                     "the result is flagged"

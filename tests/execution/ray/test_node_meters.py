@@ -61,7 +61,8 @@ def machines(monkeypatch):
 
 @pytest.fixture
 def meters(machines, tmp_path):
-    meters = NodeMeters("session", tell=[].append)
+    machines[HERE].told = told = []
+    meters = NodeMeters("session", tell=told.append)
     meters.start()
     meters.begin(tmp_path / "first", None)
     meters.settle()
@@ -182,14 +183,17 @@ def test_the_last_lines_are_copied_before_the_meters_end(machines, meters, tmp_p
 def test_what_a_lost_machine_had_reported_stays_and_is_continued_when_it_returns(machines, meters, tmp_path):
     machines["b"].ledgers["first"] = b'{"seq": 0}\n'
     keep_up(meters)
+    meters.switch(tmp_path / "second")
     lose(machines, "b")
-    keep_up(meters)
+    meters.settle()
+    [told] = machines[HERE].told
+    assert told.startswith("b: the energy meter is lost") and told.endswith("the result is flagged")
     assert numbers(tmp_path / "first" / "b.jsonl") == [0]
     machines["b"] = Machine(1, began_ns=2)
-    machines["b"].ledgers["first"] = b'{"seq": 1}\n'  # the old file is gone
+    machines["b"].ledgers["second"] = b'{"seq": 1}\n'  # the old files are gone
     meters.meter_new_nodes()
     meters.settle()
-    assert numbers(tmp_path / "first" / "b.jsonl") == [0, 1]
+    assert numbers(tmp_path / "second" / "b.jsonl") == [1]
 
 
 # --- folders that the machines have to share ------------------------------------------------------------------------
