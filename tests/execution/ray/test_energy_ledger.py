@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pandas
 import psutil
 import pytest
 import torch
@@ -59,6 +60,14 @@ def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(foreign):
     later = kdtune.read_ledger(results.experiment_path)
     assert later.account() == account
     assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
+
+
+def test_the_frame_has_the_last_reports_also_without_the_loggers_of_tune(foreign, monkeypatch):
+    ledger, results = foreign
+    written = ledger.frame(results).set_index("config/x").sort_index()
+    monkeypatch.setattr(type(results), "get_dataframe", lambda _: pandas.DataFrame())  # as without its loggers
+    frame = ledger.frame(results).set_index("config/x").sort_index()
+    assert frame[["trial_id", "energy_j", "score"]].equals(written[["trial_id", "energy_j", "score"]])
 
 
 def test_energy_of_a_trial_with_an_unmetered_attempt_is_unknown_and_flagged(foreign):
