@@ -197,4 +197,6 @@ def _versions(device: Any) -> dict[str, str]:
         "torch": str(torch.__version__),
         "ray": version("ray"),
         "device": device_name(device) if device.type == "cuda" else "cpu",
+        # The instructions that torch uses are part of the CPU's type: they decide the order of sums.
+        "cpu": f"{device_name(torch.device('cpu'))} ({torch.backends.cpu.get_cpu_capability()})",
     }

@@ -23,6 +23,7 @@ from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.consistency_checks import (
     FOLDED,
+    other_numerics,
     refuse_another_teacher,
     refuse_captured_steps,
     refuse_other_batches,
@@ -93,7 +94,8 @@ class StudyWork:
         known, estimates = self._inspect()
         inspection = known.inspection
         self._refuse_incomparable(inspection)
-        for remark in (*inspection.remarks, *study_remarks(state.study, state.strategies)):
+        remarks = (*inspection.remarks, *study_remarks(state.study, state.strategies))
+        for remark in (*remarks, *other_numerics(state.kept, inspection.versions)):
             self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
         state.strategies = remade(original, state.study, state.strategies)

@@ -1,6 +1,6 @@
-"""Checks that strategies started at different times use the same data, batches and teacher."""
+"""Checks that strategies started at different times, or on different machines, use the same data and computations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kdtune.errors import UsageError
 from kdtune.planning.trial_plan import uses_teacher
@@ -65,6 +65,34 @@ def refuse_captured_steps(kept: Sequence[StrategyFolder], study: Study) -> None:
             f"{kept[0].path}: its steps were captured as graphs, which cannot read images from the host; leave "
             "data.resident = true, or write elsewhere with 'kdtune study --out DIR'"
         )
+
+
+#: What decides the last bits of a training, by its key among the recorded versions.
+_DECIDES_BITS = {"kdtune": "kdtune", "torch": "torch", "device": "the device", "cpu": "the CPU"}
+
+
+def other_numerics(kept: Iterable[StrategyFolder], versions: Mapping[str, str]) -> list[str]:
+    """Return a remark for each strategy whose earlier trials may differ in their last bits from trials that run here.
+
+    Args:
+        kept: Strategies that were started earlier.
+        versions: Versions and hardware here; see :class:`kdtune.planning.inspection.Inspection`. What an earlier
+            release did not record is not compared.
+    """
+    remarks = []
+    for folder in kept:
+        there = folder.versions() if "versions" in folder.resolved() else {}
+        changes = [
+            f"{words} was {there[key]} and is {versions[key]}"
+            for key, words in _DECIDES_BITS.items()
+            if key in there and key in versions and there[key] != versions[key]
+        ]
+        if changes:
+            remarks.append(
+                f"{folder.path}: was begun elsewhere or under other versions, so trials from here on are not "
+                f"bit-identical to those of an undisturbed run: {', '.join(changes)}"
+            )
+    return remarks
 
 
 def refuse_another_teacher(kept: Iterable[StrategyFolder], key: str) -> None:

@@ -160,3 +160,35 @@ def test_each_label_has_its_own_folder_results_and_epochs(tmp_path):
     assert (kept["hot"], kept["cold"]) == ({"tau": 9}, {"tau": 2})
     compared = kdtune.compare([tmp_path / "small"])
     assert [result["strategy"] for result in compared.results] == ["hot", "alone-longer", "equal", "cold", "again"]
+
+
+class Interrupting(Watcher):
+    """Stops the study after its first epoch, and keeps its messages."""
+
+    def __init__(self, *, stops):
+        self.messages, self._stops = [], stops
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def epoch_done(self, *_):
+        if self._stops:
+            raise KeyboardInterrupt
+
+
+def test_a_study_continues_on_another_machine_to_the_same_bits_or_says_what_differs(tmp_path):
+    study = small_study(repeats=1, strategies={"none": {}})
+    undisturbed = kdtune.run_study(study, out=tmp_path / "undisturbed", inline=True)
+    begun = kdtune.run_study(study, out=tmp_path / "here", inline=True, watcher=Interrupting(stops=True))
+    assert begun.exit_code == 130
+    ended = {}
+    for other in ({}, {"cpu": "AMD EPYC (AVX2)"}):
+        place = shutil.copytree(tmp_path / "here", tmp_path / f"there-{len(other)}") / "small"
+        folder = StudyFolder(place).strategy("none")
+        resolved = folder.resolved()
+        folder.write_study(folder.read_study(), {**resolved, "versions": {**resolved["versions"], **other}})
+        watcher = Interrupting(stops=False)
+        ended[len(other)] = kdtune.resume_study(place, watcher=watcher)
+        told = [text for text in watcher.messages if "bit-identical" in text]
+        assert len(told) == len(other) and all("the CPU was AMD EPYC (AVX2) and is " in text for text in told)
+    assert outcome_of(ended[0].results[0]) == outcome_of(undisturbed.results[0])

@@ -231,8 +231,14 @@ class EnergyLedger(tune.Callback):
         energy = pd.DataFrame(rows, columns=["trial_id", "attempts", "energy_j"])
         if results is None:
             return energy
+        reported = results.get_dataframe()
+        if (
+            "trial_id" not in reported
+        ):  # Tune reads its data frame from files, which it writes only with its own loggers
+            last = [{**one.metrics, "config": one.config} for one in results if one.metrics]
+            reported = pd.json_normalize(last, sep="/") if last else pd.DataFrame(columns=["trial_id"])
         # ``energy_j`` of a report is older than that of the ledger.
-        reported = results.get_dataframe().drop(columns=["energy_j"], errors="ignore")
+        reported = reported.drop(columns=["energy_j"], errors="ignore")
         return energy.merge(reported, on="trial_id", how="outer")
 
     def _windows(self, nodes: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, bool]]:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pandas
 import psutil
 import pytest
 import torch
@@ -26,6 +27,7 @@ from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import UsageError
 from kdtune.execution.ray.tune_experiment import trial_resources
 from kdtune.specs import load_study
+from tests.docs.markdown import blocks
 from tests.execution.ray.experiments import SetupFails, SlowSetup, burn, burn_until_it_may_stop, delegate, fit
 from tests.studies import small_study
 from tests.waiting import wait_for
@@ -34,6 +36,7 @@ pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PAGE = CHECKOUT / "docs" / "command-line.md"
+PIPELINES = CHECKOUT / "docs" / "other-pipelines.md"
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,14 @@ def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(foreign):
     later = kdtune.read_ledger(results.experiment_path)
     assert later.account() == account
     assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
+
+
+def test_the_frame_has_the_last_reports_also_without_the_loggers_of_tune(foreign, monkeypatch):
+    ledger, results = foreign
+    written = ledger.frame(results).set_index("config/x").sort_index()
+    monkeypatch.setattr(type(results), "get_dataframe", lambda _: pandas.DataFrame())  # as without its loggers
+    frame = ledger.frame(results).set_index("config/x").sort_index()
+    assert frame[["trial_id", "energy_j", "score"]].equals(written[["trial_id", "energy_j", "score"]])
 
 
 def test_energy_of_a_trial_with_an_unmetered_attempt_is_unknown_and_flagged(foreign):
@@ -204,6 +215,7 @@ import ray
 from pyarrow import fs
 from ray import tune
 from kdtune.execution.ray.ray_start import only_needed_daemons
+from tests.docs.markdown import blocks
 from tests.execution.ray.experiments import burn_until_it_may_stop
 
 place, store = sys.argv[1:]
@@ -342,6 +354,16 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
     assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))
     assert re.search(r"^tau .* J\nthe whole search: .* J$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_example_of_a_users_own_trainable_runs(tmp_path, monkeypatch, capsys):
+    [example] = [block for block in blocks(PIPELINES, "python") if "Progress()" in block]
+    (tmp_path / "example.py").write_text(example)
+    monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
+    runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^\w+: [\d.]+ J so far", printed, re.MULTILINE)) == 2
+    assert re.search(r"config/factor +loss +energy_j\n0 ", printed)
 
 
 class Spoiling(tune.Callback):
