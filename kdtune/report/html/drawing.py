@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +26,8 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 #: Colours of text, of lines that guide the eye, and of the band of a margin.
 INK, RULE, BAND = "#1f2328", "#d0d7de", "#e6eaef"
 
-_VARIABLES = {
+#: Variables of the page for colours.
+VARIABLES = {
     INK: "var(--ink)",
     RULE: "var(--rule)",
     BAND: "var(--band)",
@@ -94,6 +95,11 @@ class Series:
         return ("-", "--", ":", "-.")[self.number // len(COLOURS) % 4]
 
 
+def series_of(names: Sequence[str]) -> dict[str, Series]:
+    """Return how strategies look, by name."""
+    return {name: Series(name, place) for place, name in enumerate(names)}
+
+
 @dataclass(frozen=True)
 class ReportFigure:
     """A figure of the page.
@@ -106,6 +112,7 @@ class ReportFigure:
         rows: Cells of that table.
         svg: The drawing.
         legend: The series that it shows.
+        drawing: The figure of matplotlib, for files in other formats.
     """
 
     name: str
@@ -115,6 +122,7 @@ class ReportFigure:
     rows: Sequence[Sequence[str]]
     svg: str
     legend: Sequence[Series] = field(default=())
+    drawing: "Figure | None" = field(default=None, repr=False, compare=False)
 
     def with_prefix(self, prefix: str) -> "ReportFigure":
         """Return the figure with a prefix before its name and all ids of the drawing, for pages of several studies."""
@@ -132,14 +140,51 @@ def canvas(height_in: float = 3.5, left: float = 0.115, bottom: float = 0.15) ->
         left: Share of the width to the left of the axes.
         bottom: Share of the height below the axes.
     """
-    import matplotlib
+    with panels(1, 1, height_in, (left, bottom, 0.97, 0.96)) as (figure, ((axes,),)):
+        yield figure, axes
+
+
+@contextmanager
+def panels(
+    rows: int, columns: int, height_in: float, around: tuple[float, float, float, float], gap: float = 0.0
+) -> Iterator[tuple["Figure", list[list["Axes"]]]]:
+    """Yield a matplotlib figure and rows of axes of one size, as :func:`canvas` does.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of columns.
+        height_in: Height in inches.
+        around: Left, bottom, right and top end of all axes together, as shares of the figure.
+        gap: Share of the width between two columns; rows have the same gap in inches.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS):
+    left, bottom, right, top = around
+    gap_y = gap * _WIDTH_IN / height_in
+    width, height = (right - left + gap) / columns, (top - bottom + gap_y) / rows
+    with drawing_settings():
         figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI)
         FigureCanvasSVG(figure)
-        yield figure, figure.add_axes((left, bottom, 0.97 - left, 0.96 - bottom))
+        yield (
+            figure,
+            [
+                [
+                    figure.add_axes(
+                        (left + column * width, top + gap_y - (row + 1) * height, width - gap, height - gap_y)
+                    )
+                    for column in range(columns)
+                ]
+                for row in range(rows)
+            ],
+        )
+
+
+def drawing_settings() -> AbstractContextManager[None]:
+    """Return a context with the settings of matplotlib under which figures are drawn and saved."""
+    import matplotlib
+
+    return matplotlib.rc_context(_SETTINGS)
 
 
 def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
@@ -156,7 +201,7 @@ def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
     svg = file.getvalue()
     svg = _small(svg[svg.index("<svg") :])
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     head = (
         f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-description" '
@@ -255,5 +300,6 @@ def finished(
 ) -> ReportFigure:
     """Return a drawn figure with its texts and data."""
     return ReportFigure(
-        name, title, description, tuple(columns), rows, as_svg(figure, name, title, description), tuple(legend)
+        *(name, title, description, tuple(columns), rows, as_svg(figure, name, title, description), tuple(legend)),
+        drawing=figure,
     )
