@@ -89,18 +89,15 @@ def measure_inference(
 
     check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
-    groups = _by_networks(find_finished(places, carbon))
     with restored_threads():
         sensors = NodeSensors()
         hardware = sensors.hardware()
         # Everything is checked before anything is written.
         ready = []
-        for group in groups:
+        for group in _by_networks(find_finished(places, carbon)):
             setting = setting_of(group[0], batch_size, seconds, cpus, device, sensors, hardware)
-            context = context_of(
-                *(group[0].folder, group[0].study, group[0].resolved, setting.resources, data_dir), download=download
-            )
-            ready.append((group, setting, context))
+            one = (group[0].folder, group[0].study, group[0].resolved)
+            ready.append((group, setting, context_of(*one, setting.resources, data_dir, download=download)))
             read_folder(group[0].folder.inference_ledger)  # raises an error if an earlier ledger is damaged
         documents = []
         for group, setting, context in ready:

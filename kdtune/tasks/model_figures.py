@@ -61,12 +61,12 @@ class Matrices(ModelFigure):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures(ModelFigure):
+class PictureRows(ModelFigure):
     """A row of pictures for each model.
 
     Attributes:
         columns: What each column shows.
-        images: Pictures by row, uint8, each (height, width, 3).
+        images: PictureRows by row, uint8, each (height, width, 3).
         captions: A few words about each picture, by row.
     """
 

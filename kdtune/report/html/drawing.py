@@ -1,15 +1,13 @@
 """Drawing of figures as SVG that follows the colours of the page and is accessible."""
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kdtune.report.html.svg import COLOURS, DPI, INK, RULE, WIDTH_IN, as_svg
 from kdtune.report.number_formats import significant
-from kdtune.storage.escaping import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,27 +15,8 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row")
 
-#: Colours of series on a light page. The page replaces them by its variables ``--c1`` to ``--c8``.
-COLOURS = ("#0b62a8", "#c2410c", "#1b7f4d", "#8a3ffc", "#9a7500", "#0e7c86", "#c2255c", "#5f6b7a")
-
 #: Marks of series, so that they differ without colour.
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-
-#: Colours of text, of lines that guide the eye, and of the band of a margin.
-INK, RULE, BAND = "#1f2328", "#d0d7de", "#e6eaef"
-
-#: Variables of the page for colours.
-VARIABLES = {
-    INK: "var(--ink)",
-    RULE: "var(--rule)",
-    BAND: "var(--band)",
-    **{colour: f"var(--c{number})" for number, colour in enumerate(COLOURS, start=1)},
-}
-
-#: Digits of coordinates that are too small to see.
-_DIGITS = re.compile(r"(\.\d\d)\d+")
-
-_WIDTH_IN, _DPI = 6.2, 72
 
 _SETTINGS: Any = {
     "svg.fonttype": "none",
@@ -161,10 +140,10 @@ def panels(
     from matplotlib.figure import Figure
 
     left, bottom, right, top = around
-    gap_y = gap * _WIDTH_IN / height_in
+    gap_y = gap * WIDTH_IN / height_in
     width, height = (right - left + gap) / columns, (top - bottom + gap_y) / rows
     with drawing_settings():
-        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI)
+        figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI)
         FigureCanvasSVG(figure)
         yield (
             figure,
@@ -185,45 +164,6 @@ def drawing_settings() -> AbstractContextManager[None]:
     import matplotlib
 
     return matplotlib.rc_context(_SETTINGS)
-
-
-def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
-    """Return a figure as an SVG element.
-
-    Args:
-        figure: The figure.
-        name: Id of the element; a prefix of all ids in it.
-        title: Its accessible name.
-        description: Its accessible description.
-    """
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = file.getvalue()
-    svg = _small(svg[svg.index("<svg") :])
-    svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    head = (
-        f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-description" '
-        f'viewBox="0 0 {_WIDTH_IN * _DPI:g} {figure.get_figheight() * _DPI:g}" '
-        f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
-        f'<title id="{name}-title">{_text(title)}</title><desc id="{name}-description">{_text(description)}</desc>'
-    )
-    return head + svg[svg.index(">") + 1 :]
-
-
-def _small(svg: str) -> str:
-    """Return a drawing without what a page does not need, which is more than half of it."""
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)  # it is that of the page
-    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
-    svg = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(r"\1", found[0]), svg)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
-    return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
-
-
-def _text(text: str) -> str:
-    return escape(printable(text))
 
 
 def draw_band(axes: "Axes", style: Series, x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> None:

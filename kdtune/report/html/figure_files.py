@@ -9,8 +9,9 @@ from shutil import copyfile
 from typing import TYPE_CHECKING, Literal, get_args
 
 from kdtune.errors import ResultsError, UsageError
-from kdtune.report.html.drawing import VARIABLES, ReportFigure, as_svg, drawing_settings
+from kdtune.report.html.drawing import ReportFigure, drawing_settings
 from kdtune.report.html.pictures import PagePicture
+from kdtune.report.html.svg import VARIABLES, as_svg
 from kdtune.storage.files import replaced_atomically
 
 if TYPE_CHECKING:

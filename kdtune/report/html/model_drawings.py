@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 
 from kdtune.report.html.drawing import (
-    INK,
     ReportFigure,
     Series,
     canvas,
@@ -14,10 +13,11 @@ from kdtune.report.html.drawing import (
     panels,
     shortened,
 )
+from kdtune.report.html.svg import INK
 from kdtune.report.number_formats import NOTHING, significant
 from kdtune.report.reported_study import ReportedStudy
 from kdtune.report.row_names import network_name
-from kdtune.tasks.model_figures import Bars, Matrices, ModelFigure, Pictures, figures_of_documents
+from kdtune.tasks.model_figures import Bars, Matrices, ModelFigure, PictureRows, figures_of_documents
 
 #: Number of a series that no strategy of a small study has: that of the teacher.
 _TEACHERS_NUMBER = 7
@@ -170,7 +170,7 @@ def _mistakes(name: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
 
 
 @_drawn.register
-def _pictures(figure: Pictures, series: Mapping[str, Series]) -> ReportFigure:
+def _pictures(figure: PictureRows, series: Mapping[str, Series]) -> ReportFigure:
     """Draw a row of pictures for each model, its name beside it."""
     rows, columns = len(figure.images), len(figure.columns)
     left, gap = 0.2, 0.015

@@ -35,6 +35,7 @@ from kdtune.report.tables import notes
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.storage.escaping import printable
 from kdtune.storage.files import replaced_atomically
+from kdtune.storage.wording import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -124,6 +125,7 @@ def report_page(
             made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
             css=_part("page.css"),
             script=_part("page.js"),
+            counted=counted,
         )
     )
 

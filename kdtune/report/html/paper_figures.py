@@ -13,7 +13,6 @@ from kdtune.analysis.network_figures import network_figures
 from kdtune.analysis.study_commands import beside, command_for
 from kdtune.report.html.accuracy_figures import value_with_spread
 from kdtune.report.html.drawing import (
-    INK,
     ReportFigure,
     Series,
     canvas,
@@ -26,6 +25,7 @@ from kdtune.report.html.drawing import (
     whole_numbers,
 )
 from kdtune.report.html.model_drawings import drawn, models_to_show, teachers_name
+from kdtune.report.html.svg import INK
 from kdtune.report.number_formats import significant
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.units import co2_unit, time_unit

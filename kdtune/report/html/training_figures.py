@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from kdtune.catalog.builtin import DEFAULT_TEMPERATURE
 from kdtune.report.html.accuracy_figures import value_with_spread
 from kdtune.report.html.drawing import (
-    COLOURS,
-    INK,
     ReportFigure,
     Series,
     canvas,
@@ -18,6 +16,7 @@ from kdtune.report.html.drawing import (
     thinned,
     whole_numbers,
 )
+from kdtune.report.html.svg import COLOURS, INK
 from kdtune.report.number_formats import of_metric, significant
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.results.epoch_log import Epoch

@@ -11,7 +11,7 @@ from kdtune.data.batches import ImageSet
 from kdtune.tasks.classification.document_figures import confusion_matrices
 from kdtune.tasks.classification.grad_cam import grad_cam
 from kdtune.tasks.classification.metrics import count_confusions
-from kdtune.tasks.model_figures import Bars, ModelFigure, Pictures
+from kdtune.tasks.model_figures import Bars, ModelFigure, PictureRows
 from kdtune.training.evaluation import outputs_of
 
 #: Number of images with a Grad-CAM.
@@ -93,7 +93,7 @@ def _cam_pictures(
     shown: Sequence[int],
     names: Sequence[str],
     rule: str,
-) -> Pictures | str:
+) -> PictureRows | str:
     index = torch.tensor(shown, device=part.labels.device)
     images = part.normalised(index)
     heats = {name: grad_cam(one, images, predicted[name][shown].to(index.device)) for name, one in networks.items()}
@@ -112,7 +112,7 @@ def _cam_pictures(
     classes = [names[label] for label in part.labels[index].tolist()]
     captions = {ORIGINALS: classes}
     captions |= {name: [names[label] for label in predicted[name][shown].tolist()] for name in known}
-    return Pictures(
+    return PictureRows(
         name="grad-cam",
         title="Grad-CAM of test images (the paper's Figure 4b)",
         description="Red is where the last convolution speaks for the class that the model predicts, blue where it "

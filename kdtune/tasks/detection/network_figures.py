@@ -9,7 +9,7 @@ from kdtune.tasks.detection.average_precision import ClassResult
 from kdtune.tasks.detection.document_figures import precision_bars
 from kdtune.tasks.detection.pictures import LEAST_SHOWN, drawn, with_objects
 from kdtune.tasks.detection.predictions import CLASS, SCORE
-from kdtune.tasks.model_figures import ModelFigure, Pictures
+from kdtune.tasks.model_figures import ModelFigure, PictureRows
 
 #: Number of images with boxes.
 IMAGES = 4
@@ -32,7 +32,7 @@ def network_figures(
     classes = len(next(iter(results.values())))
     names = [*class_names, *map(str, range(len(class_names), classes))]
     chosen = with_objects(part, IMAGES)
-    pictures = Pictures(
+    pictures = PictureRows(
         name="boxes",
         title="Detections in test images",
         description="Objects are green. Detections with a score of at least "

@@ -11,7 +11,7 @@ from kdtune.report.html.model_drawings import drawn, from_documents, models_to_s
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from kdtune.tasks.classification.documents import confusion_csv
-from kdtune.tasks.model_figures import Bars, Matrices, Pictures
+from kdtune.tasks.model_figures import Bars, Matrices, PictureRows
 from tests.results.several import ran
 
 TEXTS = {"name": "shown", "title": "Title", "description": "What it shows."}
@@ -46,7 +46,7 @@ def test_matrices_list_the_most_frequent_mistakes():
 
 def test_pictures_are_embedded_with_their_captions():
     image = np.full((8, 8, 3), 200, np.uint8)
-    pictures = Pictures(**TEXTS, columns=["7", "8"], images={"grid": [image] * 2}, captions={"grid": ["7", "3"]})
+    pictures = PictureRows(**TEXTS, columns=["7", "8"], images={"grid": [image] * 2}, captions={"grid": ["7", "3"]})
     figure = drawn(pictures, SERIES)
     assert figure.rows == [["grid", "7", "3"]]
     assert figure.svg.count("data:image/png;base64,") == 2
