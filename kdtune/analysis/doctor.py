@@ -18,6 +18,7 @@ from kdtune.execution.ray.ray_environment import ray_environment, temporary_fold
 from kdtune.planning.resources import cluster_address
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.storage.paths import cache_dir, data_dir, require_cache
+from kdtune.storage.wording import counted
 
 #: Free space below which a warning is given, in GiB.
 LITTLE_DISK_GIB = 5
@@ -64,7 +65,7 @@ def _ray() -> Finding:
         return Finding("Ray Tune", "fault", f"cannot be imported: {error}", "pip install 'ray[tune]'")
     cores, usable = os.cpu_count() or 1, usable_cores()
     fewer = f", of which kdtune may use {usable} (affinity or a quota)" if usable < cores else ""
-    return Finding("Ray Tune", "ok", f"{found}, {cores} cores here{fewer}")
+    return Finding("Ray Tune", "ok", f"{found}, {counted(cores, 'core')} here{fewer}")
 
 
 def _home() -> Finding:

@@ -10,6 +10,7 @@ from kdtune.energy.ledger import Record
 from kdtune.energy.neighbours import MeterRegistry, shared_folder
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
+from kdtune.storage.wording import counted
 
 #: Folder of the RAPL zones on Linux.
 POWERCAP = Path("/sys/class/powercap")
@@ -54,7 +55,7 @@ def _cpu(hardware: Hardware, before: Counters, after: Counters, elapsed_s: float
         if not zones.keys() <= before.rapl_uj.keys() & after.rapl_uj.keys():
             return Finding(name, "warning", "RAPL's counter cannot be read now", "check the kernel's log")
         used = cpu_uj(hardware, Record("sample", "", 0, before, 0), Record("sample", "", 1, after, 0))
-        return Finding(name, "ok", f"RAPL counter of {len(zones)} zone(s), {used / 1e6 / elapsed_s:.0f} W now")
+        return Finding(name, "ok", f"RAPL counter of {counted(len(zones), 'zone')}, {used / 1e6 / elapsed_s:.0f} W now")
     power = power_in_words(hardware.tdp_uw / 1e6, known=hardware.tdp_known)
     found = f"modelled: busy share x {power} ({hardware.cpu_model})"
     if list(POWERCAP.glob("*rapl*")):
@@ -105,5 +106,5 @@ def _meters() -> Finding:
         found = f"{shared_folder()} cannot be used: studies that run at the same time would not know of each other"
         remedy = f"sudo chmod 1777 {shared_folder()}, or remove the file in its place, or run one study at a time"
         return Finding("energy: other studies", "warning", found, remedy)
-    found = f"{others} other meter(s) on this machine" if others else "no other meter on this machine"
+    found = f"{counted(others, 'other meter')} on this machine" if others else "no other meter on this machine"
     return Finding("energy: other studies", "ok", found)

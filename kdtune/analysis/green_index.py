@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from kdtune.catalog.metric import Metric
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.errors import Fault, SpecError
 from kdtune.results.strategy_result import GreenIndex, StrategyResult
 
@@ -119,10 +119,13 @@ def with_green_index(results: Sequence[StrategyResult], baseline: str, weight: f
     ]
 
 
-def formula(weight: float, baseline: str) -> str:
+def formula(weight: float, baseline: str, metric: Metric) -> str:
     """Return a description of the index for readers."""
+    name = metric.name if metric.name == ACCURACY else metric.title
+    value = f"{'' if metric.higher_is_better else 'minus '}test {name}"
+    unit = f" in {metric.difference_unit}" if metric.difference_unit else ""
     return (
-        f"Green index: test accuracy in points - {weight:g} x log2(energy as run / that of {baseline}), so each "
+        f"Green index: {value}{unit} - {weight:g} x log2(energy as run / that of {baseline}), so each "
         f"doubling of energy subtracts {weight:g}; +- is the deviation over repeats. The weight is a judgement "
         "(--green-weight); rows are not ranked by it."
     )

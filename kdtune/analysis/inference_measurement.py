@@ -14,7 +14,7 @@ from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
 from kdtune.analysis.inference_setting import InferenceSetting, check_arguments, setting_of
 from kdtune.analysis.measured_networks import MeasuredMetrics, networks_of
 from kdtune.analysis.payback import paybacks
-from kdtune.data.sources import available_images
+from kdtune.analysis.result_context import context_of
 from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
@@ -23,10 +23,9 @@ from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.window_account import account_of
-from kdtune.errors import ResultsError, UsageError
+from kdtune.errors import ResultsError
 from kdtune.planning.process_state import restored_process_state
 from kdtune.results.cost_document import Node
-from kdtune.results.folder import StudyFolder
 from kdtune.results.inference_document import (
     SCHEMA_VERSION,
     ChargedOn,
@@ -39,7 +38,6 @@ from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import exclusive_lock, write_json
-from kdtune.storage.paths import noted_data_dir
 
 if TYPE_CHECKING:
     from kdtune.artifacts.training_context import TrainingContext
@@ -86,15 +84,15 @@ def measure_inference(
     """
     check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
-    groups = _by_networks(find_finished(places, carbon))
     with restored_process_state(uses_torch=True):
         sensors = NodeSensors()
         hardware = sensors.hardware()
         # Everything is checked before anything is written.
         ready = []
-        for group in groups:
+        for group in _by_networks(find_finished(places, carbon)):
             setting = setting_of(group[0], batch_size, seconds, cpus, device, sensors, hardware)
-            ready.append((group, setting, _training_context(group[0], setting, data_dir, download=download)))
+            one = (group[0].folder, group[0].study, group[0].resolved)
+            ready.append((group, setting, context_of(*one, setting.resources, data_dir, download=download)))
             read_folder(group[0].folder.inference_ledger)  # raises an error if an earlier ledger is damaged
         documents = []
         for group, setting, context in ready:
@@ -120,32 +118,6 @@ def _reported_write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResultsError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
-
-
-def _training_context(
-    one: FinishedStrategy, setting: InferenceSetting, data_dir: str | Path | None, *, download: bool
-) -> "TrainingContext":
-    """Return the study's data and networks on the device of the measurement.
-
-    Raises:
-        DataError: The data set is missing, incomplete or damaged.
-        UsageError: The study ran on other data.
-    """
-    from kdtune.artifacts.device_choice import pick_device
-    from kdtune.artifacts.training_context import TrainingContext
-
-    study_folder = StudyFolder(one.folder.path.parent)
-    place = noted_data_dir(data_dir, study_folder.noted_paths().data_dir, study_folder.run_toml)
-    available_images(one.study, place, download=download)
-    context = TrainingContext(
-        one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path)
-    )
-    if context.arrays.fingerprint != one.resolved.data:
-        raise UsageError(
-            f"{one.folder.path}: the study ran on other files of {one.study.dataset} than those in {place}; name the "
-            "folder of the original files with --data-dir DIR"
-        )
-    return context
 
 
 def _measure(

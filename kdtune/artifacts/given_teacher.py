@@ -21,6 +21,7 @@ from kdtune.specs.component import Component
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, replaced_atomically
 from kdtune.storage.paths import cache_dir
+from kdtune.storage.wording import counted
 
 #: Number of names that a message shows at most.
 _SHOWN = 3
@@ -208,10 +209,10 @@ def _other_sizes(study: Study, shapes: NetworkShapes, given: Weights, sizes: Siz
     """Describe weights of the study's teacher for another number of classes or channels."""
     wanted, theirs, ours, remedy = shapes.sizes, [], [], ""
     if sizes.channels != wanted.channels:
-        theirs.append(f"images of {sizes.channels} channel{'s' if sizes.channels > 1 else ''}")
-        ours.append(f"{wanted.channels} channel{'s' if wanted.channels > 1 else ''}")
+        theirs.append(f"images of {counted(sizes.channels, 'channel')}")
+        ours.append(counted(wanted.channels, "channel"))
     if sizes.classes != wanted.classes:
-        theirs.append(f"{sizes.classes} classes")
+        theirs.append(counted(sizes.classes, "class", "classes"))
         ours.append(str(wanted.classes))
         remedy = "; train the teacher with a new last layer on this data set first"
     unlike = _some(differences(shapes.tensors, given)[-1])

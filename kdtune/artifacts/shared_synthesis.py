@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from kdtune.artifacts.artifact import Artifact, Charge
 from kdtune.artifacts.synthetic_images import KIND, SyntheticImages
+from kdtune.storage.wording import counted
 
 if TYPE_CHECKING:
     from kdtune.artifacts.training_context import TrainingContext
@@ -62,8 +63,8 @@ class SharedSynthesis(Artifact):
         """Return a message about the images."""
         facts = self.facts()
         return (
-            f"made {facts['images']} images; the teacher's confidence in them is {facts['confidence']:.0%}, and "
-            f"{facts['target_agreement']:.0%} are of the class that they were made for; see {self.images.sheet}"
+            f"made {counted(facts['images'], 'image')}; the teacher's confidence in them is {facts['confidence']:.0%}, "
+            f"and {facts['target_agreement']:.0%} are of the class that they were made for; see {self.images.sheet}"
         )
 
     def facts(self) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from kdtune.catalog.builtin_models import models_of as models_of
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.metric import ACCURACY, Metric
 
-#: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another; and
-#: ``options``, where the model of its options is, which imports no torch; without it, the task has no options.
-#: Facts: ``objectives``, see :func:`objectives_of`; ``hub_task``, what Hugging Face calls the task; ``options``.
+#: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another;
+#: ``hub_task``, what Hugging Face calls the task; ``options``, where the model of its options is; without it, the task
+#: has no options; and ``document_figures``, where the function is that draws the files about chosen models. Neither of
+#: these two imports torch.
 TASKS = Catalog("task", "kdtune.tasks")
 TASKS.add(
     "classification",
@@ -22,6 +23,7 @@ TASKS.add(
     "one class for each image",
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
     hub_task="image-classification",
+    document_figures="kdtune.tasks.classification.document_figures:document_figures",
 )
 TASKS.add(
     "detection",
@@ -29,6 +31,7 @@ TASKS.add(
     "the objects in each image, with classes and boxes",
     objectives=(Metric("map"), Metric("map_area")),
     hub_task="object-detection",
+    document_figures="kdtune.tasks.detection.document_figures:document_figures",
     options="kdtune.tasks.detection.options:Options",
 )
 
@@ -53,7 +56,7 @@ TEMPERATURES.add(
     "stochastic",
     "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
-    hidden_tuning="the range, which is 2 to 20 in the paper and the search space here",
+    hidden_tuning="the range of tau, here the search space of the study; the paper's is 2 to 20",
     shown_as="random",
 )
 TEMPERATURES.add(

@@ -48,7 +48,7 @@ def change_since(before: str, now: str) -> str | None:
     if others := [one for one in sorted({*versions, *versions_now}) if versions.get(one) != versions_now.get(one)]:
         shown = ", and ".join(_both(name, versions.get(name), versions_now.get(name)) for name in others)
         changes.append(f"uses other versions of packages: {shown}")
-        remedies.append("install the earlier version" + ("s" if len(others) > 1 else ""))
+        remedies.append(f"install the earlier {'version' if len(others) == 1 else 'versions'}")
     return f"{' and '.join(changes)}; {' and '.join(remedies)}, or begin the study anew with 'kdtune study --fresh'"
 
 

@@ -17,6 +17,7 @@ from kdtune.cli import (
     compare,
     doctor,
     export,
+    figures,
     inference,
     list_command,
     new,
@@ -65,6 +66,7 @@ app.command("check", help=check.HELP, epilog=check.EXAMPLES)(check.check)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
 app.command("recommend", help=recommend.HELP, epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command("report", help=report.HELP, epilog=report.EXAMPLES)(report.report)
+app.command("figures", help=figures.HELP, epilog=figures.EXAMPLES)(figures.figures)
 app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.export)
 app.command("replay", help=replay.HELP, epilog=replay.EXAMPLES)(replay.replay)
 app.command("sensitivity", help=sensitivity.HELP, epilog=sensitivity.EXAMPLES)(sensitivity.sensitivity)

@@ -38,7 +38,10 @@ class TableOptions:
     """What the tables show."""
 
     baseline: Annotated[
-        str | None, typer.Option(help="The strategy whose energy counts as 1, by default stochastic.")
+        str | None,
+        typer.Option(
+            help="The strategy whose energy counts as 1, by default stochastic, else the best of one training."
+        ),
     ] = None
     allow_mismatch: Annotated[
         bool, typer.Option("--allow-mismatch", help="Allow results that differ in more than the strategy.")
@@ -99,30 +102,31 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
+    from kdtune.analysis.baseline_choice import baseline_of
     from kdtune.analysis.baseline_comparisons import statistics_of
     from kdtune.analysis.equal_budget import at_budget, check_budget
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight
-    from kdtune.report.cost_rows import BASELINE
     from kdtune.report.csv_and_markdown import as_csv
 
-    changes, base = carbon.changes(), table.baseline or BASELINE
+    changes = carbon.changes()
     weight = check_weight(DEFAULT_WEIGHT if table.green_weight is None else table.green_weight)
     budget = None if table.at_kwh is None else check_budget(table.at_kwh)
     if paper:
         _refuse_with_paper(table.given_flags())
         _beside_the_paper(folders, changes, as_json=json, markdown=markdown)
         return
-    comparisons = _comparisons(folders, table, changes, base, weight)
+    comparisons = _comparisons(folders, table, changes, weight)
+    baselines = [table.baseline or baseline_of(found.outcomes) for found in comparisons]
     outcomes = [outcome for found in comparisons for outcome in found.outcomes]
     if table.csv:
         _write_csv(table.csv, as_csv(outcomes))
     console = make_console(to_stderr=json)
-    tables_of_statistics = [statistics_of(found, base) for found in comparisons]
+    tables_of_statistics = [statistics_of(*each) for each in zip(comparisons, baselines, strict=True)]
     budgets = [None if budget is None else at_budget(found, budget) for found in comparisons]
-    for place, parts in enumerate(zip(comparisons, tables_of_statistics, budgets, strict=True)):
+    for place, parts in enumerate(zip(comparisons, tables_of_statistics, budgets, baselines, strict=True)):
         if place:
             console.print()
-        _show(console, *parts, base, wide=table.wide, markdown=markdown)
+        _show(console, *parts, wide=table.wide, markdown=markdown)
     if json:
         document = comparison.as_json(outcomes)
         document["statistics"] = [statistics.as_json() for statistics in tables_of_statistics]
@@ -132,10 +136,11 @@ def compare(
 
 
 def _comparisons(
-    folders: list[Path] | None, table: TableOptions, carbon: "WantedCarbon", base: str, weight: float
+    folders: list[Path] | None, table: TableOptions, carbon: "WantedCarbon", weight: float
 ) -> "list[Comparison]":
     """Return one comparison of the named folders, or one of each study if none is named."""
     from kdtune.analysis import comparison
+    from kdtune.analysis.baseline_choice import baseline_of
     from kdtune.analysis.find_results import studies_here
     from kdtune.analysis.green_index import with_green_index
     from kdtune.catalog.spelling import did_you_mean
@@ -148,7 +153,10 @@ def _comparisons(
         hint = did_you_mean(table.baseline, names)
         raise SpecError([Fault("--baseline", "", f"no results of {table.baseline!r}; {hint}")])
     if table.wants_green:
-        return [replace(one, outcomes=with_green_index(one.outcomes, base, weight)) for one in found]
+        return [
+            replace(one, outcomes=with_green_index(one.outcomes, table.baseline or baseline_of(one.outcomes), weight))
+            for one in found
+        ]
     return found
 
 

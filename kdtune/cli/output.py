@@ -44,11 +44,12 @@ def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
 
 def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) -> None:
     """Print the outcome of a study, and exit with its exit code."""
+    from kdtune.analysis.baseline_choice import baseline_of
     from kdtune.report.tables import cost_table
 
     folder = shlex.quote(str(result.folder))
     if result.outcomes:
-        console.print(cost_table(result.outcomes, result.teacher()))
+        console.print(cost_table(result.outcomes, result.teacher(), baseline_of(result.outcomes)))
         console.print(f"Results: {result.folder}", soft_wrap=True)
     for error in result.errors:
         if result.exit_code:
@@ -60,7 +61,8 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     if result.over_budget:
         console.print(f"Stopped: {result.over_budget}.", soft_wrap=True)
     if not result.exit_code:
-        console.print(f"Next: kdtune compare {folder} --wide", soft_wrap=True, markup=False)
+        text = f"Next: kdtune recommend {folder}, and for all figures: kdtune compare {folder} --wide"
+        console.print(text, soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial, for the reason above.")
     elif not result.can_resume:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kdtune.cli.option_groups import with_option_groups
-from kdtune.cli.options import CarbonOptions
+from kdtune.cli.options import CarbonOptions, DataDir
 from kdtune.cli.output import make_console
 
 HELP = (
@@ -18,6 +18,7 @@ EXAMPLES = """Examples:
 \n\n    kdtune report results/digits-hkd
 \n\n    kdtune report -o all.html
 \n\n    kdtune report results/digits-hkd results/digits-cmc -o two.html --country FRA
+\n\n    kdtune report results/digits-hkd --paper
 """
 
 
@@ -35,6 +36,11 @@ def report(
             help="The page; by default report.html in the folder of a single study.",
         ),
     ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option("--paper", help="Add the paper's figures, for which kept models run on the test images."),
+    ] = False,
+    data_dir: DataDir = None,
     *,
     carbon: CarbonOptions,
 ) -> None:
@@ -48,5 +54,5 @@ def report(
     studies = list(dict.fromkeys(folder.path.parent for folder in found))
     usual = studies[0] / REPORT if len(studies) == 1 else Path(REPORT)
     file = expanded(output, "-o") if output else usual
-    write_report([folder.path for folder in found], file, changes)
+    write_report([folder.path for folder in found], file, changes, paper=paper, data_dir=data_dir)
     make_console(to_stderr=False).print(f"Report: {file}", soft_wrap=True)

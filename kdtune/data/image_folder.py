@@ -19,6 +19,7 @@ from kdtune.errors import DataError, SpecError
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.validation_messages import faults_of
+from kdtune.storage.wording import counted
 
 #: Files that a message names; the others are counted.
 NAMED = 4
@@ -177,8 +178,8 @@ class ImageFolder(DataSource):
         names = [name for name in _folders(part) if any(_images(part / name))]
         if len(names) < 2:
             raise DataError(
-                f"{part}: holds {len(names)} folders with images, and at least two classes are needed; put the images "
-                f"of each class into a folder of its own, such as {part / 'cats' / '1.jpg'}"
+                f"{part}: holds {counted(len(names), 'folder')} with images, and at least two classes are needed; put "
+                f"the images of each class into a folder of its own, such as {part / 'cats' / '1.jpg'}"
             )
         return tuple(names)
 

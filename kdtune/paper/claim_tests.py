@@ -12,6 +12,7 @@ from kdtune.paper.study_pairing import group_by_differences
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import DEFAULT_MARGIN as MARGIN
+from kdtune.storage.wording import counted
 
 #: Differences of tau below this, a step of the paper's search, do not matter.
 TAU_MARGIN = 1.0
@@ -89,7 +90,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
         for grid, drawn in study.both("grid", "random"):
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
-            measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test {grid.measured}"
+            measure = f"grid - random of {counted(trials, 'trial')}, test {grid.measured}"
             comparison = PairComparison((grid, drawn), measure, grid.metric.unit)
             if trials == 1:
                 found.append(comparison.unsettled("drawing a single tau is not a search"))

@@ -9,6 +9,7 @@ from kdtune.analysis.comparability import differences
 from kdtune.analysis.verdicts import FEWEST, Interval, Verdict, paired, t_interval
 from kdtune.paper.setting_differences import departures, other_options, paper_study_of, protocol, reduced
 from kdtune.paper.study_runs import StrategyRun
+from kdtune.storage.wording import counted
 
 #: Returns the verdict on a claim for an interval.
 Judge = Callable[[Interval], Verdict]
@@ -78,7 +79,7 @@ class PairComparison:
             "places": tuple(dict.fromkeys(run.place for run in runs)),
             "commits": tuple(dict.fromkeys(run.commit for run in runs)),
             "setting": f"{study.dataset}, {study.teacher} to {study.student}, {study.loss}, "
-            f"{study.training.epochs} epoch{'s' * (study.training.epochs > 1)}, {runs[0].images:,} images",
+            f"{counted(study.training.epochs, 'epoch')}, {counted(runs[0].images, 'image', separated=True)}",
             "is_papers": is_papers,
             "departs": (*cuts, *departs),
             "measure": measure,

@@ -14,6 +14,7 @@ from kdtune.specs.study import DEFAULT_ALPHA, Study
 from kdtune.specs.synthetic_data import synthetic_images
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.training import Training
+from kdtune.storage.wording import counted
 
 #: The temperatures of the paper's search.
 PAPER_TAUS = tuple(range(2, 21))
@@ -59,7 +60,7 @@ def cuts(run: StrategyRun, strategy: str) -> list[str]:
     epochs, published = paper_values().epochs_of(run.study.name), run.study.data_info.train_images
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
     if strategy != TEACHER and own < epochs:
-        parts.append(f"{own} of {epochs} epochs")
+        parts.append(f"{own} of {counted(epochs, 'epoch')}")
     if run.images < published and run.study.synthesis is None:
         parts.append(f"{run.images:,} of {published:,} images")
     if _depends_on_teacher(run.study, strategy) and not run.study.teacher_weights and its < epochs:
@@ -77,9 +78,9 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
     study, epochs = run.study, paper_values().epochs_of(run.study.name)
     found: list[str | None] = []
     if strategy != TEACHER and study.training.epochs > epochs:
-        found.append(f"{study.training.epochs} epochs instead of {epochs}")
+        found.append(f"{counted(study.training.epochs, 'epoch')} instead of {epochs}")
     if _depends_on_teacher(study, strategy) and not study.teacher_weights and study.teacher_training.epochs > epochs:
-        found.append(f"{study.teacher_training.epochs} epochs of the teacher instead of {epochs}")
+        found.append(f"{counted(study.teacher_training.epochs, 'epoch')} of the teacher instead of {epochs}")
     if strategy != TEACHER:
         found.append(other_options(study, strategy))
     if strategy != TEACHER and uses_teacher(study, strategy):
@@ -204,7 +205,7 @@ def other_space(study: Study) -> str | None:
     taus, found = study.search_space["tau"].points(), []
     if tuple(taus) != PAPER_TAUS:
         whole = f"{len(PAPER_TAUS)} from 2 to 20"
-        found.append(f"{len(taus)} temperatures from {min(taus):g} to {max(taus):g} instead of {whole}")
+        found.append(f"{counted(len(taus), 'temperature')} from {min(taus):g} to {max(taus):g} instead of {whole}")
     if study.search_space["tau"].log:
         found.append("tau on a logarithmic scale, so small ones are drawn more often")
     return ", ".join(found) or None

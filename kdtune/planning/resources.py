@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdtune.errors import UsageError
+from kdtune.storage.wording import counted
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Resources:
     gpu_type: str | None = None
 
     def __str__(self) -> str:
-        cpus = f"{self.cpus:g} CPU core{'' if self.cpus == 1 else 's'}"
-        return cpus if not self.gpus else f"{cpus} and {self.gpus:g} GPU{'' if self.gpus == 1 else 's'}"
+        cpus = counted(self.cpus, "CPU core")
+        return cpus if not self.gpus else f"{cpus} and {counted(self.gpus, 'GPU')}"
 
     @property
     def for_ray(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kdtune.errors import UsageError
 from kdtune.results.trial import Trial
 from kdtune.specs.suggestion import Suggestion
+from kdtune.storage.wording import counted
 from kdtune.strategies.base import Strategy
 
 
@@ -39,9 +40,9 @@ def check_round(strategy: Strategy, suggestions: Sequence[tuple[Suggestion, Tria
         problem, target = until_problem(strategy, suggestion), epochs_until(suggestion, trial)
         point = suggestion.as_point()
         if targets.setdefault(trial.id, target) != target:
-            problem = f"lets {point} stop after {targets[trial.id]} and after {target} epochs in one round"
+            problem = f"lets {point} stop after {targets[trial.id]} and after {counted(target, 'epoch')} in one round"
         elif target not in trial.reached and any(target < passed for passed in trial.reached):
-            problem = f"lets {point} stop after {target} epochs, but it has trained for {max(trial.reached)} already"
+            problem = f"lets {point} stop after {counted(target, 'epoch')}, but it has trained for {max(trial.reached)}"
         if problem:
             raise UsageError(f"{strategy}: {problem}")
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from kdtune.planning.study_check import StudyCheck
 from kdtune.report.number_formats import significant
+from kdtune.storage.wording import counted
 
 
 def check_table(found: StudyCheck) -> RenderableType:
@@ -21,12 +22,12 @@ def check_table(found: StudyCheck) -> RenderableType:
         table.add_row(
             "data set",
             f"{found.data.train_images:,} training and {found.data.test_images:,} test images of {sizes}, "
-            f"{found.data.classes} classes",
+            + counted(found.data.classes, "class", "classes"),
         )
     for role, network in found.networks.items():
         uncounted = f" (not counted: {', '.join(network.uncounted)})" if network.uncounted else ""
-        counted = f"{significant(network.macs / 1e6)} M MACs per image{uncounted}"
-        table.add_row(role, f"{network.network}: {network.parameters:,} parameters, {counted}")
+        macs = f"{significant(network.macs / 1e6)} M MACs per image{uncounted}"
+        table.add_row(role, f"{network.network}: {network.parameters:,} parameters, {macs}")
     for step in found.steps:
         tau = "" if step.tau is None else f"tau {step.tau:g}, "
         memory = "" if step.memory_bytes is None else f", {step.memory_bytes / 1e9:.2f} GB of GPU memory"
@@ -38,7 +39,7 @@ def check_table(found: StudyCheck) -> RenderableType:
 
 def _verdict(found: StudyCheck) -> str:
     count = len(found.faults)
-    return f"{count} fault{'s' if count > 1 else ''} found." if count else "No fault found; nothing was trained."
+    return f"{counted(count, 'fault')} found." if count else "No fault found; nothing was trained."
 
 
 def as_json(found: StudyCheck) -> dict[str, Any]:

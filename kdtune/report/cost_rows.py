@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kdtune.analysis.baseline_choice import BASELINE
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.analysis.strategy_figures import common_metric
 from kdtune.catalog.metric import ACCURACY
@@ -15,8 +16,6 @@ from kdtune.results.strategy_result import GreenIndex, StrategyResult
 
 #: Cells of a row, in the order of :func:`columns`.
 Row = list[str]
-
-BASELINE = "stochastic"
 
 #: The columns that matter most; ``{}`` are the metric and the unit of energy.
 LEADING = ("strategy", "test {metric}", "energy ({energy})", "energy as run")

@@ -11,10 +11,12 @@ from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
 from kdtune.report.cost_rows import Row
+from kdtune.report.inference_units import InferenceUnits, co2_g_per_pass
 from kdtune.report.number_formats import NOTHING, amount, of_metric, ratio, significant, with_unit
 from kdtune.report.row_names import network_name
 from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.report.tables import how_computed, how_emitted, how_far_off, how_measured
+from kdtune.report.units import Unit, joule_unit
 from kdtune.results.inference_document import InferenceDocument, NetworkInUse, Payback
 
 NETWORK_COLUMNS = (
@@ -22,15 +24,22 @@ NETWORK_COLUMNS = (
     "parameters",
     "MACs",
     "test acc. %",
-    "ms a pass",
+    "{time} a pass",
     "images/s",
-    "uJ an image",
-    "J a pass",
-    "g CO2 a pass",
-    "g CO2 a million",
+    "{energy} an image",
+    "{energy_of_pass} a pass",
+    "{co2_of_pass} CO2 a pass",
+    "{co2_of_million} CO2 a million",
 )
 
-PAYBACK_COLUMNS = ("strategy", "test acc. %", "charged J", "repaid after", "with teacher J", "repaid after")
+PAYBACK_COLUMNS = (
+    "strategy",
+    "test acc. %",
+    "charged ({charge})",
+    "repaid after",
+    "with teacher ({charge})",
+    "repaid after",
+)
 
 REPAID = "Predictions after which a student has repaid what it was charged"
 
@@ -47,23 +56,18 @@ def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
     parts: list[RenderableType] = []
     for _, group in groupby(documents, key=lambda document: (document.teacher, document.int8)):
         together = list(group)
-        first = together[0]
+        first, units = together[0], InferenceUnits.of(together)
         title = (
             f"{first.study}: inference, {first.test_images} test images a pass, {first.batch_size} at a time, "
             f"on {first.device_name}"
         )
         parts += [
             *([Text("")] if parts else []),
-            _table(title, _named(NETWORK_COLUMNS, first), network_rows(first)),
-            _table(REPAID, _named(PAYBACK_COLUMNS, first), [payback_row(document) for document in together]),
+            _table(title, units.named(NETWORK_COLUMNS, first), network_rows(first, units)),
+            _table(REPAID, units.named(PAYBACK_COLUMNS, first), [payback_row(one, units) for one in together]),
             *(Text(line, style="dim") for line in notes(together)),
         ]
     return Group(*parts)
-
-
-def _named(columns: Sequence[str], document: InferenceDocument) -> list[str]:
-    """Return columns with the name of the metric that decided the study."""
-    return [name.replace("acc. %", document.deciding.heading) for name in columns]
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
@@ -75,7 +79,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
     return table
 
 
-def network_rows(document: InferenceDocument) -> list[Row]:
+def network_rows(document: InferenceDocument, units: InferenceUnits) -> list[Row]:
     """Return rows for the teacher, the student, and the ratios of teacher to student."""
     teacher, student = document.teacher, document.student
     pairs = [
@@ -88,51 +92,52 @@ def network_rows(document: InferenceDocument) -> list[Row]:
     of_parameters, of_macs, of_time, of_energy, of_pass = (ratio(more / less) for more, less in pairs)
     of_last = [NOTHING, of_energy, *[of_pass] * 2, of_energy]
     return [
-        _network_row(network_name("teacher", teacher.model), document, teacher),
-        _network_row(network_name("student", student.model), document, student),
-        *([_network_row("student, int8", document, document.int8)] if document.int8 else []),
+        _network_row(network_name("teacher", teacher.model), document, teacher, units),
+        _network_row(network_name("student", student.model), document, student, units),
+        *([_network_row("student, int8", document, document.int8, units)] if document.int8 else []),
         ["teacher / student", of_parameters, of_macs, NOTHING, of_time, *of_last],
     ]
 
 
-def _network_row(name: str, document: InferenceDocument, network: NetworkInUse) -> Row:
+def _network_row(name: str, document: InferenceDocument, network: NetworkInUse, units: InferenceUnits) -> Row:
     return [
         name,
         f"{network.parameters:,}",
         amount(network.macs),
         of_metric(document.deciding, network.deciding),
-        significant(network.ms_per_pass),
+        units.time.number(network.ms_per_pass / 1e3),
         _spread(network.images_per_s, network.images_per_s_std),
-        _spread(network.uj_per_image, network.uj_per_image_std),
-        significant(network.j_per_pass),
-        significant(_co2_g_per_pass(document, network)),
-        significant(network.co2_g_per_million),
+        _energy_of_image(network, units.energy),
+        units.energy_of_pass.number(network.j_per_pass),
+        units.co2_of_pass.number(co2_g_per_pass(document, network)),
+        units.co2_of_million.number(network.co2_g_per_million),
     ]
 
 
-def _co2_g_per_pass(document: InferenceDocument, network: NetworkInUse) -> float:
-    return network.co2_g_per_million * document.test_images / 1e6
+def _energy_of_image(network: NetworkInUse, unit: Unit) -> str:
+    std = network.uj_per_image_std
+    return unit.number(network.uj_per_image / 1e6) + ("" if std is None else f" +- {unit.number(std / 1e6, 2)}")
 
 
 def _spread(mean: float, std: float | None) -> str:
     return amount(mean) + ("" if std is None else f" +- {significant(std, 2)}")
 
 
-def payback_row(document: InferenceDocument) -> Row:
+def payback_row(document: InferenceDocument, units: InferenceUnits) -> Row:
     """Return a strategy's row with its charge and when it is repaid, without and with the teacher."""
     alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
         document.strategy,
         of_metric(document.deciding, document.in_use.deciding),
-        _joules(alone),
+        _charge(alone, units.charge),
         repaid_after(alone),
-        _joules(with_teacher),
+        _charge(with_teacher, units.charge),
         repaid_after(with_teacher) if with_teacher.charged_uj is not None else NOTHING,
     ]
 
 
-def _joules(payback: Payback) -> str:
-    return NOTHING if payback.charged_uj is None else amount(payback.charged_uj / 1e6)
+def _charge(payback: Payback, unit: Unit) -> str:
+    return NOTHING if payback.charged_uj is None else unit.number(payback.charged_uj / 1e6)
 
 
 def repaid_after(payback: Payback) -> str:
@@ -207,10 +212,11 @@ def _repaid(documents: Sequence[InferenceDocument]) -> list[str]:
     )
     lines = []
     if interval and interval.is_bounded:
+        unit = joule_unit([interval.mean / 1e6])
         lines.append(
-            f"A prediction saves {amount(interval.mean)} uJ ({amount(interval.low)} to "
-            f"{amount(interval.high)}: {CONFIDENCE:.0%}, Student's t over {interval.n} pairs of turns), from "
-            "which the ranges of predictions follow."
+            f"A prediction saves {unit.text(interval.mean / 1e6)} ({unit.number(interval.low / 1e6)} to "
+            f"{unit.number(interval.high / 1e6)}: {CONFIDENCE:.0%}, Student's t over {interval.n} pairs of turns), "
+            "from which the ranges of predictions follow."
         )
     if any(payback.never for payback in paybacks):
         lines.append("Never: the student uses no less energy than the teacher here, so it never repays its charge.")
@@ -226,7 +232,7 @@ def _papers(document: InferenceDocument) -> list[str]:
     return [
         f"Figure 1 of the paper prints {printed.seconds} s and {printed.co2_g} g CO2 for a pass of its "
         f"{printed.model} over its evaluation set, on its GPU; the {role}'s here took "
-        f"{significant(network.ms_per_pass / 1e3)} s and {significant(_co2_g_per_pass(document, network))} g "
+        f"{significant(network.ms_per_pass / 1e3)} s and {significant(co2_g_per_pass(document, network))} g "
         f"for {document.test_images} images on {document.device_name}."
         for role, network in networks.items()
         if network.model == printed.model

@@ -19,6 +19,7 @@ from kdtune.report.units import energy
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
+from kdtune.storage.wording import counted
 from kdtune.tasks.loading import objective_of
 
 #: Widths of the bars of the study and of a trial, in characters.
@@ -187,7 +188,7 @@ class PlainLines(_Display):
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)
-        self._print(f"{name}: {trials} trial(s)" + (f", {ended} done before" if ended else ""))
+        self._print(f"{name}: {counted(trials, 'trial')}" + (f", {ended} done before" if ended else ""))
 
     def trial_ended(self, trial: Trial) -> None:
         super().trial_ended(trial)
@@ -199,8 +200,8 @@ class PlainLines(_Display):
         )
         self._print(
             f"{self._strategy} {progress.ended[self._strategy]}/{progress.planned[self._strategy]}: "
-            f"tau {describe_point(trial.point)}, seed {trial.seed}, {trial.epochs} epochs, {trial.status}, {outcome}; "
-            f"{progress.eta()}"
+            f"tau {describe_point(trial.point)}, seed {trial.seed}, {counted(trial.epochs, 'epoch')}, {trial.status}, "
+            f"{outcome}; {progress.eta()}"
         )
 
 
@@ -234,7 +235,7 @@ class LiveTable(_Display):
     def strategy_ended(self, name: str) -> None:
         progress = self._progress
         self._console.print(
-            f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "
+            f"{name}: {counted(progress.ended.get(name, 0), 'trial')} ended, "
             f"{energy(self._kwh(self._spent_uj.get(name, 0)))} so far",
             highlight=False,
         )

@@ -15,6 +15,7 @@ from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.report.units import co2_unit, energy_unit, flops_unit
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.suggestion import Suggestion
+from kdtune.storage.wording import counted
 
 #: ``{}`` are units.
 COLUMNS = ("strategy", "points", "trials", "{flops}", "time", "energy ({energy})", "CO2 ({co2})")
@@ -27,8 +28,8 @@ def plan_table(plan: StudyPlan) -> RenderableType:
     """Return the plan's table with teacher and total, followed by the points and the basis of the estimates."""
     repeats = plan.study.repeats
     table = Table(
-        title=f"{plan.study.name}: the plan, {repeats} repeat{'s' if repeats > 1 else ''} of "
-        f"{plan.study.training.epochs} epochs, {plan.slots} at a time",
+        title=f"{plan.study.name}: the plan, {counted(repeats, 'repeat')} of "
+        f"{counted(plan.study.training.epochs, 'epoch')}, {plan.slots} at a time",
         title_justify="left",
         box=PLAIN_HEAD,
         pad_edge=False,
@@ -138,7 +139,7 @@ def _listed(suggestions: list[Suggestion]) -> str:
     first, *others = suggestions
     restarts = [first.model_copy(update={"restart": restart}) for restart in range(1, len(suggestions))]
     if others and others == restarts:
-        return f"{describe_point(first.as_point())} and {len(others)} restart{'s' if len(others) > 1 else ''} of it"
+        return f"{describe_point(first.as_point())} and {counted(len(others), 'restart')} of it"
     points = [one.as_point() for one in suggestions]
     taus: list[Any] = [point["tau"] for point in points if point.keys() == {"tau"}]
     if len(taus) == len(points) >= _RANGE and taus == list(range(taus[0], taus[0] + len(taus))):

@@ -6,6 +6,7 @@ from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.recommendation import ComparedStrategy, Recommendation
 from kdtune.report.number_formats import describe_choice, significant
 from kdtune.report.statistics_table import in_words, margin_in_words, points, sources_in_words
+from kdtune.storage.wording import counted
 
 _AT_CHANCE = (
     "There is no answer: no model is better than always predicting the most frequent class, so differences between the "
@@ -68,8 +69,8 @@ def _answer(found: Recommendation) -> str:
 def _repeats(found: Recommendation) -> str:
     """Return the number of repeats in words, and that of the study if some were not tested."""
     if found.tested_repeats != found.repeats:
-        return f"{found.tested_repeats} of {found.repeats} repeats"
-    return f"{found.repeats} repeat{'s' * (found.repeats > 1)}"
+        return f"{found.tested_repeats} of {counted(found.repeats, 'repeat')}"
+    return counted(found.repeats, "repeat")
 
 
 def _sources(found: Recommendation) -> str:
@@ -90,19 +91,19 @@ def _named(one: ComparedStrategy) -> str:
     if len(count) == 1:
         return f"{one.strategy} (tau {next(iter(count))})"
     taus = ", ".join(f"{tau} in {times}" for tau, times in count.most_common())
-    return f"{one.strategy} (it chose tau {taus} of {len(one.chosen)} repeats)"
+    return f"{one.strategy} (it chose tau {taus} of {counted(len(one.chosen), 'repeat')})"
 
 
 def _of_search(
     found: Recommendation, gain: BaselineComparison, search: ComparedStrategy, single: ComparedStrategy
 ) -> str:
     text = (
-        f"Searching with {search.strategy} ({search.trials} trainings) gains {_gain_with_unit(found, gain)} "
+        f"Searching with {search.strategy} ({counted(search.trials, 'training')}) gains {_gain_with_unit(found, gain)} "
         f"over {single.strategy}{_for_energy(gain)} ({_verdict(gain, found)})"
     )
     if found.control is None or found.control_gain is None or found.search_over_control is None:
         return f"{text}. How much of that is luck is not known."
-    restarts = f"{found.control.trials} restarts of one training ({found.control.strategy})"
+    restarts = f"{counted(found.control.trials, 'restart')} of one training ({found.control.strategy})"
     luck = _gain(found, found.control_gain)
     over = found.search_over_control
     return f"{text}; {restarts} gain {luck}, so the search itself gives {_gain(found, over)} ({_verdict(over, found)})."

@@ -10,6 +10,7 @@ from kdtune.catalog.metric import Metric
 from kdtune.report.number_formats import NOTHING, of_metric
 from kdtune.report.split_table import SplitTable
 from kdtune.report.units import Unit, energy_unit
+from kdtune.storage.wording import counted
 
 #: ``{}`` are the metric and the unit of energy.
 COLUMNS = (
@@ -71,8 +72,8 @@ def _cells(point: BudgetPoint, metric: Metric, unit: Unit) -> list[str]:
 def replay_notes(forecasts: Sequence[ReplayForecast]) -> list[str]:
     """Return notes on the table."""
     lines = [
-        f"{one.strategy}: {one.replays:,} replays on {one.recorded_repeats} recorded repeat"
-        f"{'s' * (one.recorded_repeats > 1)}, {one.trials:.3g} trainings on average."
+        f"{one.strategy}: {one.replays:,} replays on "
+        f"{counted(one.recorded_repeats, 'recorded repeat')}, {one.trials:.3g} trainings on average."
         + (
             f" It was really run in {one.searches_run}: the replay with the same seed chooses the same point in "
             f"{one.same_choice}."

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from kdtune.analysis.baseline_choice import baseline_of
 from kdtune.analysis.baseline_comparisons import TableStatistics, statistics_of
 from kdtune.analysis.comparison import Comparison, WantedCarbon, compare
 from kdtune.analysis.energy_over_time import Curve, charged_over_time
@@ -11,7 +12,6 @@ from kdtune.analysis.strategy_figures import StrategyFigures, common_metric, fig
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
-from kdtune.report.cost_rows import BASELINE
 from kdtune.results.epoch_log import Epoch, read_epochs, superseded
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.strategy_result import StrategyResult
@@ -100,7 +100,7 @@ def read_study(folder: StudyFolder, strategies: list[StrategyFolder], carbon: Wa
     metric = common_metric(found.outcomes)
     figures = figures_of(found, metric)
     recommendation = recommendation_of(folder.path, found, figures)
-    baseline = _baseline(found, recommendation)
+    baseline = baseline_of(found.outcomes)
     return ReportedStudy(
         folder=folder,
         study=found.folders[0].read_study(),
@@ -115,13 +115,6 @@ def read_study(folder: StudyFolder, strategies: list[StrategyFolder], carbon: Wa
         ),
         run=folder.read_run() if folder.run_toml.is_file() else {},
     )
-
-
-def _baseline(found: Comparison, recommendation: Recommendation) -> str:
-    """Return the usual baseline, or the best strategy of one training if the usual one was not run."""
-    if any(outcome.strategy == BASELINE for outcome in found.outcomes):
-        return BASELINE
-    return recommendation.single.strategy if recommendation.single else found.outcomes[0].strategy
 
 
 def _strategy(result: StrategyResult, folder: StrategyFolder, figures: StrategyFigures) -> ReportedStrategy:

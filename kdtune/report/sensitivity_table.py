@@ -9,6 +9,7 @@ from kdtune.report.number_formats import describe_point, significant, with_unit
 from kdtune.report.split_table import SplitTable
 from kdtune.report.statistics_table import points
 from kdtune.report.units import energy_unit
+from kdtune.storage.wording import counted
 
 #: Numbers of random points of which the expectation is shown.
 SHOWN = (1, 2, 3, 5, 10, 20, 50)
@@ -63,7 +64,7 @@ def _unneeded(found: Sensitivity) -> str:
     count = sum(not one.chosen for one in found.points)
     return (
         f"{count} of {len(found.points)} points were chosen in no repeat: a grid without them would have chosen the "
-        f"same in all {found.repeats} repeats."
+        f"same in every one of {counted(found.repeats, 'repeat')}."
     )
 
 

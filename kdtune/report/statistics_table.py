@@ -13,6 +13,7 @@ from kdtune.catalog.metric import Metric
 from kdtune.report.csv_and_markdown import markdown_list, markdown_row
 from kdtune.report.number_formats import NOTHING, significant
 from kdtune.report.split_table import SplitTable
+from kdtune.storage.wording import counted
 
 #: Columns about each strategy; ``{}`` is the metric.
 STRATEGY_COLUMNS = ("strategy", "test {}", "val. - test", "ECE %", "NLL")
@@ -172,8 +173,8 @@ def statistics_notes(found: TableStatistics) -> list[str]:
         return lines
     n = len(found.comparisons)
     lines.append(
-        f"Verdicts: paired by seed. A difference is claimed only where the t test (with Holm's correction for {n} "
-        f"comparison{'s' * (n > 1)}), the test of random signs and the BCa bootstrap interval agree at {ALPHA:.0%}; "
+        f"Verdicts: paired by seed. A difference is claimed only where the t test (with Holm's correction for "
+        f"{counted(n, 'comparison')}), the test of random signs and the BCa bootstrap interval agree at {ALPHA:.0%}; "
         "equivalence by two one-sided t tests, corrected likewise, and the bootstrap interval within the margin "
         f"of {margin_in_words(found.margin, found.metric_info)}, which the study fixed. P(better) is the share of "
         "repeats won, ties counting half."
@@ -217,6 +218,6 @@ def _too_few(comparisons: Sequence[BaselineComparison]) -> list[str]:
         return []
     n = min(one.difference.n for one in comparisons if one.difference is not None)
     return [
-        f"With {n} repeat{'s' * (n > 1)}, the smallest p value of an exact test is {max(smallest):.3g}, so no "
+        f"With {counted(n, 'repeat')}, the smallest p value of an exact test is {max(smallest):.3g}, so no "
         f"difference can be significant; {fewest_for_exact_test()} repeats or more can."
     ]

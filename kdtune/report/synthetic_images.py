@@ -7,6 +7,7 @@ from kdtune.report import units
 from kdtune.report.number_formats import percent, significant
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.synthetic_document import SyntheticImagesResult
+from kdtune.storage.wording import counted
 
 
 def synthetic_images_notes(results: Sequence[StrategyResult], carbon: Carbon) -> list[str]:
@@ -34,10 +35,12 @@ def _of_images(one: SyntheticImagesResult, labels: Sequence[str]) -> str:
             f"are of the class that they were made for, and two of them differ by {significant(one.diversity)} of the "
             "range of a pixel."
         )
-    return f"Students of {', '.join(labels)} saw {one.images} images from the teacher ({one.method}), none real.{known}"
+    seen = f"{counted(one.images, 'image')} from the teacher ({one.method}), none real"
+    return f"Students of {', '.join(labels)} saw {seen}.{known}"
 
 
 def _of_selection(one: SyntheticImagesResult) -> str:
     if one.selection == "synthetic":
-        return f"val. acc. is the agreement with the teacher on {one.held_out} images that were held out, not accuracy."
+        held_out = counted(one.held_out, "image")
+        return f"val. acc. is the agreement with the teacher on {held_out} that were held out, not accuracy."
     return "NOT DATA-FREE: temperatures were chosen by real, labelled validation images (selection = validation)."

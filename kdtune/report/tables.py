@@ -5,13 +5,14 @@ from collections.abc import Collection, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from kdtune.analysis.baseline_choice import BASELINE
 from kdtune.analysis.green_index import formula
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
 from kdtune.paper.published_accuracies import published_accuracies
-from kdtune.report.cost_rows import BASELINE, LEADING, columns, cost_rows, teacher_row
+from kdtune.report.cost_rows import LEADING, columns, cost_rows, teacher_row
 from kdtune.report.deployed_columns import deployed_notes
 from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
@@ -23,6 +24,7 @@ from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed, StrategyResult
+from kdtune.storage.wording import counted
 
 
 def cost_table(
@@ -83,7 +85,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
     lines.append(how_emitted(carbon))
     lines.append(_multiples_of([result.strategy for result in results], baseline))
     if index := results[0].green_index:
-        lines.append(formula(index.points_per_doubling, baseline))
+        lines.append(formula(index.points_per_doubling, baseline, results[0].deciding))
     lines += dict.fromkeys(how_computed(result.computed) for result in results)
     lines += _of_shared_energy(results, carbon) + synthetic_images_notes(results, carbon)
     if teacher:
@@ -133,18 +135,18 @@ def _of_shared_energy(results: Sequence[StrategyResult], carbon: Carbon) -> list
     if all(one.session is not None for one in shared):
         lines.append(
             "Every strategy is charged for the start and end of the session as if it had run alone: "
-            f"{_from_to(sessions, carbon)} in {len(results[0].repeats)} repeat(s)."
+            f"{_from_to(sessions, carbon)} in {counted(len(results[0].repeats), 'repeat')}."
         )
     return lines
 
 
 def _lost(result: StrategyResult) -> str:
     """Return a note on the energy of repeats that have no model (yet)."""
-    models, repeats = result.cost.models, len(result.repeats)
+    models, repeats = result.cost.models, counted(len(result.repeats), "repeat")
     if models:
-        return f"{result.strategy}: {models} of {repeats} repeats have a model; their cost includes the other repeats."
-    spent = energy(result.cost.charged_kwh)
-    return f"{result.strategy}: no repeat has a model, so there is no cost: {spent}, {result.trials} trials so far."
+        return f"{result.strategy}: {models} of {repeats} have a model; their cost includes the other repeats."
+    spent, trials = energy(result.cost.charged_kwh), counted(result.trials, "trial")
+    return f"{result.strategy}: no repeat has a model, so there is no cost: {spent}, {trials} so far."
 
 
 def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
@@ -214,7 +216,7 @@ def how_measured(quality: Quality | None, hardware: Sequence[Node]) -> str:
     """
     parts = []
     for node in hardware:
-        cores = f"{node.cores} cores"
+        cores = counted(node.cores, "core")
         if node.cpu_quality == "modelled":
             power = power_in_words(node.tdp_w, known=node.tdp_known)
             parts.append(f"CPU modelled ({node.cpu_model}, {cores}: busy share x {power})")

@@ -36,6 +36,8 @@ class Unit:
 
 #: Units of each quantity, the largest first. The last one serves for all smaller values.
 _ENERGY = (Unit("kWh", 1.0), Unit("Wh", 1e3, 0.01), Unit("J", float(J_PER_KWH)))
+_JOULES = (Unit("kJ", 1e-3), Unit("J", 1.0), Unit("mJ", 1e3), Unit("uJ", 1e6))
+_TIME = (Unit("s", 1.0), Unit("ms", 1e3), Unit("us", 1e6))
 _CO2 = (Unit("t", 1e-6), Unit("kg", 1e-3), Unit("g", 1.0, 0.1), Unit("mg", 1e3))
 _PREFIXES = (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 _FLOPS = (*(Unit(f"{prefix}FLOPs", 1 / size) for prefix, size in _PREFIXES), Unit("FLOPs", 1.0))
@@ -49,6 +51,16 @@ def energy_unit(kwh: Iterable[float | None]) -> Unit:
 def co2_unit(grams: Iterable[float | None]) -> Unit:
     """Return the unit for a column of CO2 in grams."""
     return _fitting(_CO2, grams)
+
+
+def joule_unit(joules: Iterable[float | None]) -> Unit:
+    """Return the unit for a column of energies in joules, which are smaller than those of trainings."""
+    return _fitting(_JOULES, joules)
+
+
+def time_unit(seconds: Iterable[float | None]) -> Unit:
+    """Return the unit for a column of times in seconds."""
+    return _fitting(_TIME, seconds)
 
 
 def flops_unit(flops: Iterable[float | None]) -> Unit:

@@ -6,6 +6,7 @@ from typing import Literal
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.node import Hardware, Quality
 from kdtune.storage.records import LEFT_OUT_IF_NONE, strict
+from kdtune.storage.wording import counted
 
 #: Energy in microjoules by bucket.
 ByBucket = dict[str, int]
@@ -75,7 +76,7 @@ class Node:
 
     def __str__(self) -> str:
         """Return a description, which is the same for nodes with the same hardware."""
-        return ", ".join([f"{self.cores} cores of {self.cpu_model}", *sorted(gpu.name for gpu in self.gpus)])
+        return ", ".join([f"{counted(self.cores, 'core')} of {self.cpu_model}", *sorted(gpu.name for gpu in self.gpus)])
 
 
 @strict

@@ -2,6 +2,7 @@
 
 from kdtune.errors import Fault
 from kdtune.specs.study import Study
+from kdtune.storage.wording import counted
 
 
 def schedule_faults(study: Study, where: str) -> list[Fault]:
@@ -22,10 +23,11 @@ def schedule_faults(study: Study, where: str) -> list[Fault]:
                 Fault(where, f"{name}.milestones", f"each has to be later than the one before, got {milestones}")
             )
         elif milestones and milestones[-1] >= epochs:
-            problem = f"{milestones[-1]} is never reached: the last of {epochs} epochs is {epochs - 1}, counted from 0"
+            last = f"the last of {counted(epochs, 'epoch')} is {epochs - 1}, counted from 0"
+            problem = f"{milestones[-1]} is never reached: {last}"
             scaling = ", or use --epochs, which changes them in proportion" if name == "training" else ""
             faults.append(Fault(where, f"{name}.milestones", f"{problem}; set milestones too{scaling}"))
         if training.warmup_epochs > epochs:
-            problem = f"{training.warmup_epochs} epochs do not end within {epochs}"
+            problem = f"a warm-up of {counted(training.warmup_epochs, 'epoch')} does not end within {epochs}"
             faults.append(Fault(where, f"{name}.warmup_epochs", f"{problem}; set a shorter warm-up"))
     return faults

@@ -52,7 +52,8 @@ class Task(Protocol):
     """A task, with what it has to know of a study.
 
     A class that is not built in may have the attribute ``objectives``, a tuple of metrics that can decide a study, the
-    default first; without it, the accuracy does. Whatever decides, ``accuracy`` is one of the metrics.
+    default first; without it, the accuracy does. Whatever decides, ``accuracy`` is one of the metrics. A task may also
+    show what networks do with images; see :class:`kdtune.tasks.model_figures.DrawsNetworks`.
     """
 
     @property

@@ -92,13 +92,13 @@ def test_rapl_that_can_be_read_is_a_counter_with_its_power_now(zone, powercap, t
     between_readings(work)
     cpu = finding("CPU")
     assert (cpu.verdict, cpu.remedy) == ("ok", "")
-    assert cpu.found == "RAPL counter of 2 zone(s), 50 W now"  # 80 J and 20 J in 2 s
+    assert cpu.found == "RAPL counter of 2 zones, 50 W now"  # 80 J and 20 J in 2 s
 
 
 def test_a_rapl_counter_that_wraps_gives_no_negative_power(zone, between_readings):
     package = zone("0", "package-0", 95_000_000, limit=100_000_000)
     between_readings(lambda: Path(package).write_text("15000000\n"))
-    assert finding("CPU").found == "RAPL counter of 1 zone(s), 10 W now"
+    assert finding("CPU").found == "RAPL counter of 1 zone, 10 W now"
 
 
 def test_unreadable_rapl_is_modelled_and_the_remedy_grants_access(zone, powercap, tmp_path, between_readings):
@@ -210,7 +210,7 @@ def test_other_studies_meters_are_counted_and_none_is_left_behind(between_readin
         meter.register()
         with meter.locked(0):
             meter.announce(1, 0, {})
-    assert finding("other studies").found == "2 other meter(s) on this machine"
+    assert finding("other studies").found == "2 other meters on this machine"
     with meters[0].locked(0) as told_to_one:
         assert told_to_one[-1].others == 1
 

@@ -23,31 +23,10 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.component import Component
 from kdtune.storage.records import as_record
-from tests.recipes import recipe_of
-from tests.results.finished import WORKLOAD, finished
+from tests.analysis.conftest import OWN
+from tests.results.finished import WORKLOAD
 from tests.results.typed import strategy_result
 from tests.studies import small_study
-
-STRATEGIES = ("fixed", "stochastic")
-
-#: A separate teacher, since it is trained without a meter, unlike those of other tests.
-OWN = {"teacher_seed": 7}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Return two strategies with different students and a teacher in the cache."""
-    results = tmp_path_factory.mktemp("results")
-    context = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
-    context.train_teacher(context.teacher_folder)
-    for seed, name in enumerate(STRATEGIES):
-        folder = finished(results, name, trials=1 + seed, **OWN)
-        student = context.distiller(recipe_of(context.study, {"loss": "ce"}), seed)
-        student.train_epoch()
-        torch.save(student.model.state_dict(), folder.weights(0, 0))
-        resolved = {**folder.resolved(), "teacher": context.teacher_folder.name}
-        folder.write_study(folder.read_study(), {**resolved, "versions": {"device": "cpu"}})
-    return results / "small"
 
 
 @pytest.fixture

@@ -116,4 +116,4 @@ def test_values_are_shown_in_the_unit_of_the_metric(tmp_path):
     said = recommendation_text(advice)
     assert "gains +0.26 (" in said and " px over fixed" in said and "margin of 0.005 px" in said
     shown = read_study(StudyFolder(folder), list(found.folders))
-    assert "Test distance: 3.75 +- 0.09 px, over 6 repeat(s)." in model_card(shown)
+    assert "Test distance: 3.75 +- 0.09 px, over 6 repeats." in model_card(shown)

@@ -46,7 +46,7 @@ def train(tmp_path, strategy):
     ("rounds", "message"),
     [
         ([[(4, 1 / 3), (4, 2 / 3)]], r"lets \{'tau': 4\} stop after 1 and after 2 epochs in one round"),
-        ([[(4, 2 / 3)], [(4, 1 / 3)]], r"lets \{'tau': 4\} stop after 1 epochs, but it has trained for 2 already"),
+        ([[(4, 2 / 3)], [(4, 1 / 3)]], r"lets \{'tau': 4\} stop after 1 epoch, but it has trained for 2"),
         ([[(4, 1 / 3), (5, 1 / 3)], [(5, 2 / 3)]], "none of its trainings reached the last epoch"),
     ],
 )

@@ -13,6 +13,7 @@ from kdtune.report.inference_table import (
     payback_line,
     payback_row,
 )
+from kdtune.report.inference_units import InferenceUnits
 from kdtune.results.inference_document import InferenceDocument
 from kdtune.storage.records import as_record, parsed
 
@@ -93,6 +94,11 @@ def typed(*documents):
     return [parsed(document, InferenceDocument) for document in documents]
 
 
+def with_units(document):
+    [found] = typed(document)
+    return found, InferenceUnits.of([found])
+
+
 def shown(*documents):
     console = Console(width=200, file=io.StringIO(), no_color=True)
     console.print(inference_tables(typed(*documents)))
@@ -100,21 +106,24 @@ def shown(*documents):
 
 
 def test_teacher_and_student_stand_above_how_many_times_the_one_is_the_other(document):
-    teacher, student, times = (dict(zip(NETWORK_COLUMNS, row, strict=True)) for row in network_rows(*typed(document)))
+    found, units = with_units(document)
+    columns = units.named(NETWORK_COLUMNS, found)
+    assert columns[4:] == ["ms a pass", "images/s", "uJ an image", "mJ a pass", "mg CO2 a pass", "mg CO2 a million"]
+    teacher, student, times = (dict(zip(columns, row, strict=True)) for row in network_rows(found, units))
     assert teacher["network"] == "teacher (big)" and student["network"] == "student (small)"
     assert (teacher["parameters"], teacher["MACs"], teacher["ms a pass"]) == ("4,000", "8 million", "400")
     assert (student["images/s"], student["uJ an image"], student["test acc. %"]) == ("10,000 +- 120", "100", "90.0")
-    assert (times["MACs"], times["ms a pass"], times["g CO2 a million"]) == ("4.00 x", "4.00 x", "4.00 x")
+    assert (times["MACs"], times["ms a pass"], times["mg CO2 a million"]) == ("4.00 x", "4.00 x", "4.00 x")
     assert times["test acc. %"] == "-"
 
 
 def test_a_strategy_is_repaid_after_a_number_of_predictions(document):
-    assert payback_row(*typed(document)) == [
+    assert payback_row(*with_units(document)) == [
         "grid",
         "90.0",
-        "1,200",
+        "1.2",
         "4 million (3.69 million to 4.36 million)",
-        "4,000",
+        "4",
         "13.3 million (12.3 million to 14.5 million)",
     ]
     [line] = [line for line in notes(typed(document)) if line.startswith("A prediction saves")]
@@ -124,14 +133,14 @@ def test_a_strategy_is_repaid_after_a_number_of_predictions(document):
 def test_a_student_that_is_not_cheaper_repays_never_and_that_is_said(document):
     for one in document["payback"].values():
         one |= {"predictions": None, "never": True}
-    assert payback_row(*typed(document))[3::2] == ["never", "never"]
+    assert payback_row(*with_units(document))[3::2] == ["never", "never"]
     assert any("no less energy than the teacher" in line for line in notes(typed(document)))
 
 
 def test_what_is_not_settled_is_no_number_and_says_why(document):
     for name in document["payback"]:
         document["payback"][name] = as_record(payback(1000, [5.0, -5.0, 1.0]))
-    assert payback_row(*typed(document))[3::2] == ["not settled", "not settled"]
+    assert payback_row(*with_units(document))[3::2] == ["not settled", "not settled"]
     assert any("Not settled: the measured saving is not significantly" in line for line in notes(typed(document)))
 
 
@@ -145,9 +154,9 @@ def test_the_papers_pass_stands_beside_that_of_the_same_network(document):
 
 def test_a_teacher_of_unknown_cost_has_a_dash(document):
     document["payback"]["with_teacher"] = as_record(payback(None, [290.0, 300.0, 310.0]))
-    assert payback_row(*typed(document))[4:] == ["-", "-"]
+    assert payback_row(*with_units(document))[4:] == ["-", "-"]
     document["payback"]["with_teacher"]["never"] = True
-    assert payback_row(*typed(document))[4:] == ["-", "-"]
+    assert payback_row(*with_units(document))[4:] == ["-", "-"]
 
 
 def test_the_notes_show_static_power_and_the_source_of_energy(document):
@@ -179,7 +188,9 @@ def test_the_metric_that_decided_the_study_is_shown_in_place_of_an_accuracy(docu
         document[role] |= {"test_objective": value, "recorded_test_objective": 0.7}
     text, [found] = shown(document), typed(document)
     assert text.count("test mAP %") == 2 and "acc." not in text
-    assert [row[3] for row in network_rows(found)[:2]] == ["70.0", "50.0"] and payback_row(found)[1] == "50.0"
+    units = InferenceUnits.of([found])
+    assert [row[3] for row in network_rows(found, units)[:2]] == ["70.0", "50.0"]
+    assert payback_row(found, units)[1] == "50.0"
     [line] = [line for line in notes([found]) if "Different from the record" in line]
     assert "the student of grid reached a mAP of 50.0 % here, and of 70.0 % when the study ran" in line
 

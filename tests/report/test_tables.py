@@ -227,7 +227,7 @@ def test_several_baselines_and_different_session_energies_are_noted():
         console.print(cost_table(typed(first, second), None))
     words = captured.get()
     assert "No multiples of energy: name the baseline with --baseline, such as a/stochastic." in words
-    assert "as if it had run alone: 3.6 J to 7.2 J in 2 repeat(s)." in words
+    assert "as if it had run alone: 3.6 J to 7.2 J in 2 repeats." in words
 
 
 @pytest.mark.parametrize(

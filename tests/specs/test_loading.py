@@ -198,7 +198,7 @@ def test_milestones_have_to_grow(table, milestones):
 def test_a_warm_up_that_does_not_end_is_refused(table):
     table["training"]["warmup_epochs"] = 30.5
     ((_, key, problem),) = faults(table)
-    assert key == "training.warmup_epochs" and "do not end within 30" in problem
+    assert key == "training.warmup_epochs" and "does not end within 30" in problem
     table["training"]["warmup_epochs"] = 30
     assert load_study(table).training.warmup_epochs == 30
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from kdtune.report.cost_rows import columns, cost_rows, teacher_row
 from kdtune.report.reported_study import ReportedStudy
 from kdtune.storage.escaping import printable
+from kdtune.storage.wording import counted
 
 #: Characters with a meaning in LaTeX, and their replacements.
 _SPECIAL = {
@@ -36,8 +37,8 @@ def latex_table(study: ReportedStudy) -> str:
     form = "".join("l" if name in ("strategy", "tau") else "r" for name in names)
     repeats = study.study.repeats
     caption = (
-        f"{study.study.name}: cost of one model, mean and standard deviation over {repeats} "
-        f"repeat{'s' * (repeats > 1)}; energy as run and training only as multiples of {study.baseline}."
+        f"{study.study.name}: cost of one model, mean and standard deviation over "
+        f"{counted(repeats, 'repeat')}; energy as run and training only as multiples of {study.baseline}."
     )
     return "\n".join(
         [

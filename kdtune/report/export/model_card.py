@@ -14,6 +14,7 @@ from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.tables import how_emitted, notes
 from kdtune.report.units import co2, energy
 from kdtune.storage.escaping import for_markdown
+from kdtune.storage.wording import counted
 
 
 def write_model_card(study: ReportedStudy, target: Path) -> list[Path]:
@@ -84,7 +85,8 @@ def _body(study: ReportedStudy, one: ReportedStrategy) -> str:
     chosen = ", ".join(dict.fromkeys(describe_choice(repeat.chosen) for repeat in result.repeats))
     facts = [
         f"Student: {ran.student}. Teacher: {ran.teacher}. Data: {ran.dataset}. Loss: {ran.loss}. Tau: {chosen}.",
-        f"Test {study.metric.title}: {with_unit(study.metric, mean, std)}, over {len(one.figures.test)} repeat(s).",
+        f"Test {study.metric.title}: {with_unit(study.metric, mean, std)}, over "
+        f"{counted(len(one.figures.test), 'repeat')}.",
         f"Energy of one model: {energy(kwh)}, CO2: {co2(grams)}. Every trial of the search is included.",
         f"The training of the teacher is not included: {teacher}.",
     ]

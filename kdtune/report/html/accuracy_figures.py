@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from kdtune.catalog.metric import Metric
 from kdtune.report.html.drawing import (
-    BAND,
-    INK,
     ReportFigure,
     Series,
     canvas,
@@ -16,6 +14,7 @@ from kdtune.report.html.drawing import (
     names_on_y,
     plain_log_axis,
 )
+from kdtune.report.html.svg import BAND, INK
 from kdtune.report.number_formats import NOTHING, of_metric
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.statistics_table import in_words, margin_in_words, points

@@ -1,15 +1,13 @@
 """Drawing of figures as SVG that follows the colours of the page and is accessible."""
 
-import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kdtune.report.html.svg import COLOURS, DPI, INK, RULE, WIDTH_IN, as_svg
 from kdtune.report.number_formats import significant
-from kdtune.storage.escaping import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,26 +15,8 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row")
 
-#: Colours of series on a light page. The page replaces them by its variables ``--c1`` to ``--c8``.
-COLOURS = ("#0b62a8", "#c2410c", "#1b7f4d", "#8a3ffc", "#9a7500", "#0e7c86", "#c2255c", "#5f6b7a")
-
 #: Marks of series, so that they differ without colour.
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-
-#: Colours of text, of lines that guide the eye, and of the band of a margin.
-INK, RULE, BAND = "#1f2328", "#d0d7de", "#e6eaef"
-
-_VARIABLES = {
-    INK: "var(--ink)",
-    RULE: "var(--rule)",
-    BAND: "var(--band)",
-    **{colour: f"var(--c{number})" for number, colour in enumerate(COLOURS, start=1)},
-}
-
-#: Digits of coordinates that are too small to see.
-_DIGITS = re.compile(r"(\.\d\d)\d+")
-
-_WIDTH_IN, _DPI = 6.2, 72
 
 _SETTINGS: Any = {
     "svg.fonttype": "none",
@@ -94,6 +74,11 @@ class Series:
         return ("-", "--", ":", "-.")[self.number // len(COLOURS) % 4]
 
 
+def series_of(names: Sequence[str]) -> dict[str, Series]:
+    """Return how strategies look, by name."""
+    return {name: Series(name, place) for place, name in enumerate(names)}
+
+
 @dataclass(frozen=True)
 class ReportFigure:
     """A figure of the page.
@@ -106,6 +91,7 @@ class ReportFigure:
         rows: Cells of that table.
         svg: The drawing.
         legend: The series that it shows.
+        drawing: The figure of matplotlib, for files in other formats.
     """
 
     name: str
@@ -115,6 +101,7 @@ class ReportFigure:
     rows: Sequence[Sequence[str]]
     svg: str
     legend: Sequence[Series] = field(default=())
+    drawing: "Figure | None" = field(default=None, repr=False, compare=False)
 
     def with_prefix(self, prefix: str) -> "ReportFigure":
         """Return the figure with a prefix before its name and all ids of the drawing, for pages of several studies."""
@@ -132,53 +119,51 @@ def canvas(height_in: float = 3.5, left: float = 0.115, bottom: float = 0.15) ->
         left: Share of the width to the left of the axes.
         bottom: Share of the height below the axes.
     """
-    import matplotlib
+    with panels(1, 1, height_in, (left, bottom, 0.97, 0.96)) as (figure, ((axes,),)):
+        yield figure, axes
+
+
+@contextmanager
+def panels(
+    rows: int, columns: int, height_in: float, around: tuple[float, float, float, float], gap: float = 0.0
+) -> Iterator[tuple["Figure", list[list["Axes"]]]]:
+    """Yield a matplotlib figure and rows of axes of one size, as :func:`canvas` does.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of columns.
+        height_in: Height in inches.
+        around: Left, bottom, right and top end of all axes together, as shares of the figure.
+        gap: Share of the width between two columns; rows have the same gap in inches.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI)
+    left, bottom, right, top = around
+    gap_y = gap * WIDTH_IN / height_in
+    width, height = (right - left + gap) / columns, (top - bottom + gap_y) / rows
+    with drawing_settings():
+        figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI)
         FigureCanvasSVG(figure)
-        yield figure, figure.add_axes((left, bottom, 0.97 - left, 0.96 - bottom))
+        yield (
+            figure,
+            [
+                [
+                    figure.add_axes(
+                        (left + column * width, top + gap_y - (row + 1) * height, width - gap, height - gap_y)
+                    )
+                    for column in range(columns)
+                ]
+                for row in range(rows)
+            ],
+        )
 
 
-def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
-    """Return a figure as an SVG element.
+def drawing_settings() -> AbstractContextManager[None]:
+    """Return a context with the settings of matplotlib under which figures are drawn and saved."""
+    import matplotlib
 
-    Args:
-        figure: The figure.
-        name: Id of the element; a prefix of all ids in it.
-        title: Its accessible name.
-        description: Its accessible description.
-    """
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = file.getvalue()
-    svg = _small(svg[svg.index("<svg") :])
-    svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    head = (
-        f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-description" '
-        f'viewBox="0 0 {_WIDTH_IN * _DPI:g} {figure.get_figheight() * _DPI:g}" '
-        f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
-        f'<title id="{name}-title">{_text(title)}</title><desc id="{name}-description">{_text(description)}</desc>'
-    )
-    return head + svg[svg.index(">") + 1 :]
-
-
-def _small(svg: str) -> str:
-    """Return a drawing without what a page does not need, which is more than half of it."""
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)  # it is that of the page
-    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
-    svg = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(r"\1", found[0]), svg)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
-    return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
-
-
-def _text(text: str) -> str:
-    return escape(printable(text))
+    return matplotlib.rc_context(_SETTINGS)
 
 
 def draw_band(axes: "Axes", style: Series, x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> None:
@@ -255,5 +240,6 @@ def finished(
 ) -> ReportFigure:
     """Return a drawn figure with its texts and data."""
     return ReportFigure(
-        name, title, description, tuple(columns), rows, as_svg(figure, name, title, description), tuple(legend)
+        *(name, title, description, tuple(columns), rows, as_svg(figure, name, title, description), tuple(legend)),
+        drawing=figure,
     )

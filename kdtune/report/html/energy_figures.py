@@ -103,7 +103,7 @@ def energy_over_time(study: ReportedStudy, series: Mapping[str, Series]) -> Repo
     unit = energy_unit([one.result.cost.carbon.kwh(one.over_time[-1][1]) for one in shown])
     longest_s = max(one.over_time[-1][0] for one in shown)
     time_name, time_s = next((name, size) for name, size in _TIMES if longest_s >= 2 * size or size == 1)
-    with canvas() as (figure, axes):
+    with canvas(left=0.14) as (figure, axes):
         for one in shown:
             curve, style = thinned(one.over_time, 200), series[one.name]
             axes.plot(

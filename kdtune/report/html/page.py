@@ -1,6 +1,6 @@
 """Assembly of the report, and writing it to a file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -12,8 +12,11 @@ from kdtune.analysis.find_results import Places, find_results
 from kdtune.errors import ResultsError
 from kdtune.report.cost_rows import columns, cost_rows, teacher_row
 from kdtune.report.html.accuracy_figures import accuracy_over_energy, paired_differences
-from kdtune.report.html.drawing import ReportFigure, Series
+from kdtune.report.html.drawing import ReportFigure, Series, series_of
 from kdtune.report.html.energy_figures import energy_by_part, energy_over_time
+from kdtune.report.html.figure_files import FileFormat, write_figures
+from kdtune.report.html.model_drawings import from_documents
+from kdtune.report.html.paper_figures import paper_figures
 from kdtune.report.html.pictures import PagePicture, pictures_of
 from kdtune.report.html.study_tables import (
     MOST_TRIALS,
@@ -32,6 +35,7 @@ from kdtune.report.tables import notes
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.storage.escaping import printable
 from kdtune.storage.files import replaced_atomically
+from kdtune.storage.wording import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,6 +68,7 @@ class StudySection:
         text: The whole recommendation.
         missing: What an answer lacks.
         figures: Its figures; the first one stands beside the verdict if it shows accuracy and energy.
+        paper: The paper's further figures; empty unless they were asked for.
         pictures: Pictures of its models' predictions.
         omitted: Sentences on figures that could not be drawn.
         overview: The columns of the cost table that matter most.
@@ -81,6 +86,7 @@ class StudySection:
     text: str
     missing: Sequence[str]
     figures: Sequence[ReportFigure]
+    paper: Sequence[ReportFigure]
     pictures: Sequence[PagePicture]
     omitted: Sequence[str]
     overview: PageTable
@@ -92,22 +98,24 @@ class StudySection:
     notes: Sequence[str]
 
 
-def report_page(places: Places, carbon: WantedCarbon = None) -> str:
+def report_page(
+    places: Places, carbon: WantedCarbon = None, *, paper: bool = False, data_dir: str | Path | None = None
+) -> str:
     """Return the page for all studies below the given places.
 
     Args:
         places: The folder of a strategy, of a study, or of several studies; or a sequence of such folders.
         carbon: Settings for CO2; see :func:`kdtune.compare`.
+        paper: Whether the page has the paper's further figures, for which networks run on the test images.
+        data_dir: Folder of the data sets for these figures; by default the one that each study used.
 
     Raises:
         ResultsError: No folder has results, or they are damaged.
     """
-    by_study: dict[Path, list[StrategyFolder]] = {}
-    for folder in find_results(places):
-        by_study.setdefault(folder.path.parent, []).append(folder)
+    studies = read_studies(places, carbon)
     sections = [
-        _section(read_study(StudyFolder(path), folders, carbon), number, MOST_TRIALS // len(by_study))
-        for number, (path, folders) in enumerate(by_study.items(), start=1)
+        _section(one, number, MOST_TRIALS // len(studies), further_figures(one, studies, data_dir) if paper else [])
+        for number, one in enumerate(studies, start=1)
     ]
     return (
         _environment()
@@ -117,17 +125,33 @@ def report_page(places: Places, carbon: WantedCarbon = None) -> str:
             made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
             css=_part("page.css"),
             script=_part("page.js"),
+            counted=counted,
         )
     )
 
 
-def write_report(places: Places, file: Path, carbon: WantedCarbon = None) -> None:
-    """Write the page to a file.
+def read_studies(places: Places, carbon: WantedCarbon = None) -> list[ReportedStudy]:
+    """Read all studies below the given places; see :func:`report_page`."""
+    by_study: dict[Path, list[StrategyFolder]] = {}
+    for folder in find_results(places):
+        by_study.setdefault(folder.path.parent, []).append(folder)
+    return [read_study(StudyFolder(path), folders, carbon) for path, folders in by_study.items()]
+
+
+def write_report(
+    places: Places,
+    file: Path,
+    carbon: WantedCarbon = None,
+    *,
+    paper: bool = False,
+    data_dir: str | Path | None = None,
+) -> None:
+    """Write the page to a file; see :func:`report_page`.
 
     Raises:
         ResultsError: As for :func:`report_page`; or the file cannot be written.
     """
-    page = report_page(places, carbon).encode(errors="replace")
+    page = report_page(places, carbon, paper=paper, data_dir=data_dir).encode(errors="replace")
     try:
         with replaced_atomically(file, sync=False) as target:
             target.write(page)
@@ -135,9 +159,66 @@ def write_report(places: Places, file: Path, carbon: WantedCarbon = None) -> Non
         raise ResultsError(f"{file}: cannot be written ({error.strerror}); name another file with -o") from None
 
 
-def _section(study: ReportedStudy, number: int, most_trials: int) -> StudySection:
-    series = {one.name: Series(one.name, place) for place, one in enumerate(study.strategies)}
-    drawn = [draw(study, series) for draw in _DRAWERS]
+def usual_figures(study: ReportedStudy) -> list[ReportFigure | str]:
+    """Return the figures of every report, and sentences about those that cannot be drawn."""
+    series = series_of([one.name for one in study.strategies])
+    return [*(draw(study, series) for draw in _DRAWERS), *from_documents(study, series)]
+
+
+def further_figures(
+    study: ReportedStudy, studies: Sequence[ReportedStudy], data_dir: str | Path | None = None
+) -> list[ReportFigure | str]:
+    """Return the paper's further figures; see :func:`kdtune.report.html.paper_figures.paper_figures`."""
+    return paper_figures(study, studies, series_of([one.name for one in study.strategies]), data_dir)
+
+
+@dataclass(frozen=True)
+class WrittenFigures:
+    """The figures of a study that were written.
+
+    Attributes:
+        files: The files.
+        missing: Sentences about figures that could not be drawn.
+    """
+
+    files: Sequence[Path]
+    missing: Sequence[str]
+
+
+def write_study_figures(
+    places: Places,
+    folder: Path,
+    form: FileFormat,
+    carbon: WantedCarbon = None,
+    data_dir: str | Path | None = None,
+) -> Iterator[WrittenFigures]:
+    """Write the figures of all studies below the given places, the paper's among them.
+
+    Args:
+        places: As for :func:`report_page`, and so are ``carbon`` and ``data_dir``.
+        folder: Where the files are written; in folders of their own if there are several studies.
+        form: Format of the files.
+        carbon: Settings for CO2.
+        data_dir: Folder of the data sets.
+
+    Raises:
+        ResultsError: As for :func:`report_page`; or a file cannot be written.
+    """
+    studies = read_studies(places, carbon)
+    for one in studies:
+        every = [*usual_figures(one), *further_figures(one, studies, data_dir)]
+        by_name = {figure.name: figure for figure in every if isinstance(figure, ReportFigure)}
+        target = folder if len(studies) == 1 else folder / one.folder.path.name
+        files = write_figures([*by_name.values()], pictures_of(one), target, form, _part("page.css"))
+        yield WrittenFigures(files, [figure for figure in every if isinstance(figure, str)])
+
+
+def _section(
+    study: ReportedStudy, number: int, most_trials: int, further: Sequence[ReportFigure | str]
+) -> StudySection:
+    series = series_of([one.name for one in study.strategies])
+    again = {one.name for one in further if isinstance(one, ReportFigure)}
+    usual = [one for one in usual_figures(study) if isinstance(one, str) or one.name not in again]
     results, teacher = study.comparison.outcomes, study.comparison.teacher
     rows = cost_rows(results, study.baseline, teacher) + ([teacher_row(teacher, results)] if teacher else [])
     costs = [list(map(PageCell, row)) for row in rows]
@@ -147,9 +228,10 @@ def _section(study: ReportedStudy, number: int, most_trials: int) -> StudySectio
         verdict=verdict_text(study.recommendation),
         text=recommendation_text(study.recommendation),
         missing=missing_lines(study.recommendation),
-        figures=[one.with_prefix(f"s{number}-") for one in drawn if isinstance(one, ReportFigure)],
+        figures=[one.with_prefix(f"s{number}-") for one in usual if isinstance(one, ReportFigure)],
+        paper=[one.with_prefix(f"s{number}-") for one in further if isinstance(one, ReportFigure)],
         pictures=pictures_of(study),
-        omitted=[one for one in drawn if isinstance(one, str)],
+        omitted=[one for one in (*usual, *further) if isinstance(one, str)],
         overview=cost_overview(study, series),
         costs=PageTable("All columns of the cost table", columns(results, teacher), (1, 6), costs),
         trials=trials_table(study, series, most_trials),

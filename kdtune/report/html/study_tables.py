@@ -13,6 +13,7 @@ from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
 from kdtune.specs.study import Study
+from kdtune.storage.wording import counted
 
 #: Most trials in a page, which would be slow to open with more.
 MOST_TRIALS = 800
@@ -132,7 +133,7 @@ def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MO
     left_out = len(every) - len(shown)
     columns = ("strategy", "tau", "seed", "number", f"val. {study.metric.heading}", "val. loss")
     return PageTable(
-        f"All trials ({len(every)})" if not left_out else f"The first {len(shown)} of {len(every)} trials",
+        f"All trials ({len(every)})" if not left_out else f"The first {len(shown)} of {counted(len(every), 'trial')}",
         (*columns, f"energy ({unit.name})", "epochs", "attempts", "outcome"),
         (1, 10),
         rows,

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from kdtune.catalog.builtin import DEFAULT_TEMPERATURE
 from kdtune.report.html.accuracy_figures import value_with_spread
 from kdtune.report.html.drawing import (
-    COLOURS,
-    INK,
     ReportFigure,
     Series,
     canvas,
@@ -18,6 +16,7 @@ from kdtune.report.html.drawing import (
     thinned,
     whole_numbers,
 )
+from kdtune.report.html.svg import COLOURS, INK
 from kdtune.report.number_formats import of_metric, significant
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.results.epoch_log import Epoch
@@ -40,7 +39,10 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
         if _has_one_tau(trial):
             at[float(trial.point["tau"])][trial.repeat] = value
     if len(at) < _FEWEST_TAUS:
-        return f"Accuracy over tau is not shown, since fewer than {_FEWEST_TAUS} temperatures were tried."
+        return (
+            f"Validation {study.metric.title} over tau (the paper's Figure 3a) is not shown, since fewer than "
+            f"{_FEWEST_TAUS} temperatures were tried; run a search such as grid to see it."
+        )
     searches = list(filter(_is_search, study.strategies))
     chosen = [(one, trial) for one in searches for trial in one.chosen_trials() if _has_one_tau(trial)]
     others = [one for one in study.strategies if one.result.repeats and not any(map(_has_one_tau, one.trials))]
@@ -80,7 +82,7 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
             "Each dot is one training with a fixed tau, the line is the mean over repeats. Circles are the trainings "
             "that searches chose, in the colour of the search. Horizontal lines are the means of strategies whose "
             "tau is not fixed. Where the line is flat and the dots scatter, a search finds luck rather than a better "
-            "tau.",
+            "tau. The paper's Figure 3a is of this kind.",
             ("tau", f"validation {study.metric.heading}", "repeats", "chosen by searches"),
             [
                 [f"{tau:g}", value_with_spread(study.metric, [*at[tau].values()]), str(len(at[tau])), str(count[tau])]
@@ -201,7 +203,10 @@ def search_history(study: ReportedStudy, series: Mapping[str, Series]) -> Report
     """Draw the best validation accuracy that each search had found after a number of trainings."""
     found = {one.name: histories for one in study.strategies if (histories := _histories(study, one))}
     if not found:
-        return "The course of searches is not shown, since no strategy finished several trainings in a repeat."
+        return (
+            "The course of searches is not shown, since no strategy finished several trainings in a repeat; run a "
+            "search such as grid to see it."
+        )
     with canvas() as (figure, axes):
         for name, histories in found.items():
             style, mean = series[name], _mean_history(histories)

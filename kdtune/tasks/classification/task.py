@@ -1,6 +1,6 @@
 """The task of classification: outputs are logits, targets are classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
@@ -32,8 +32,10 @@ from kdtune.tasks.classification.metrics import (
     expected_calibration_error,
     macro_f1,
 )
+from kdtune.tasks.classification.network_figures import network_figures
 from kdtune.tasks.loading import objective_of
 from kdtune.tasks.missing_classes import missing_classes
+from kdtune.tasks.model_figures import ModelFigure
 from kdtune.tasks.task import Evaluation, LabelLoss, Metrics
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import outputs_of
@@ -171,6 +173,12 @@ class Classification:
         """Return the confusion matrix and the metrics of each class."""
         counts = self._confusion(predictions, part).tolist()
         return {"confusion": confusion_csv(counts, class_names), "per-class": per_class_csv(counts, class_names)}
+
+    def figures(
+        self, networks: Mapping[str, torch.nn.Module], part: ImageSet, class_names: Sequence[str]
+    ) -> list[ModelFigure | str]:
+        """See :func:`kdtune.tasks.classification.network_figures.network_figures`."""
+        return network_figures(networks, part, self.classes, class_names)
 
     def teacher_facts(self, found: Sequence[tuple[Evaluation, ImageSet]]) -> dict[str, float]:
         """Return what tells whether a teacher knows its classes, over all images that it was evaluated on together.

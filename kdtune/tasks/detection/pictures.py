@@ -1,4 +1,4 @@
-"""The picture about a chosen detector: some test images with their objects and with the detections."""
+"""Pictures of detectors: some test images with their objects and with the detections."""
 
 from collections.abc import Sequence
 
@@ -35,11 +35,30 @@ def detections_png(found: torch.Tensor, part: ImageSet, class_names: Sequence[st
     from torchvision.io import encode_png
     from torchvision.utils import make_grid
 
-    chosen = (part.labels[..., matching.CLASS] >= 0).any(dim=1).nonzero().flatten()[:IMAGES]
-    images, objects = part.images[chosen].cpu(), part.labels[chosen].cpu()
-    drawn = [_drawn(*each, class_names) for each in zip(images, objects, found[chosen.cpu()].cpu(), strict=True)]
-    png: torch.Tensor = encode_png(make_grid(drawn, nrow=IN_A_ROW, pad_value=255))
+    chosen = with_objects(part, IMAGES)
+    png: torch.Tensor = encode_png(make_grid(drawn(found, part, chosen, class_names), nrow=IN_A_ROW, pad_value=255))
     return bytes(png.numpy())
+
+
+def with_objects(part: ImageSet, most: int) -> torch.Tensor:
+    """Return the numbers of the first images with objects, int64, on the device of the images."""
+    return (part.labels[..., matching.CLASS] >= 0).any(dim=1).nonzero().flatten()[:most]
+
+
+def drawn(found: torch.Tensor, part: ImageSet, chosen: torch.Tensor, class_names: Sequence[str]) -> list[torch.Tensor]:
+    """Draw objects and detections on images, as :func:`detections_png` does.
+
+    Args:
+        found: Detections of all images, (n, detections, 6).
+        part: The images.
+        chosen: Numbers of the images to draw, on their device.
+        class_names: Of the first classes.
+
+    Returns:
+        Images, uint8, (3, SIDE, SIDE).
+    """
+    images, objects = part.images[chosen].cpu(), part.labels[chosen].cpu()
+    return [_drawn(*each, class_names) for each in zip(images, objects, found[chosen.cpu()].cpu(), strict=True)]
 
 
 def _drawn(image: torch.Tensor, objects: torch.Tensor, found: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:

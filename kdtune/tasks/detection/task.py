@@ -1,6 +1,6 @@
 """The task of detection: outputs are the logits and offsets of anchors, targets are what the anchors are to predict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -24,12 +24,14 @@ from kdtune.tasks.detection.images import BoxedImages, rarest_classes
 from kdtune.tasks.detection.loss import box_loss, hint, label_loss, objects_of, pair_weights
 from kdtune.tasks.detection.matching import Matched
 from kdtune.tasks.detection.network_checks import anchors_of, check_detector, differing_anchors
+from kdtune.tasks.detection.network_figures import network_figures
 from kdtune.tasks.detection.options import Options
 from kdtune.tasks.detection.pictures import detections_png
 from kdtune.tasks.detection.predictions import BOX, SCORE, detections
 from kdtune.tasks.detection.setting_checks import setting_faults
 from kdtune.tasks.loading import objective_of
 from kdtune.tasks.missing_classes import missing_classes
+from kdtune.tasks.model_figures import ModelFigure
 from kdtune.tasks.task import Evaluation, LabelLoss, Metrics
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import outputs_of
@@ -207,6 +209,14 @@ class Detection:
             "per-class": per_class_csv(self._results(predictions, part), class_names),
             "detections": detections_png(predictions, part, class_names),
         }
+
+    def figures(
+        self, networks: Mapping[str, torch.nn.Module], part: ImageSet, class_names: Sequence[str]
+    ) -> list[ModelFigure | str]:
+        """See :func:`kdtune.tasks.detection.network_figures.network_figures`."""
+        found = {name: self.evaluate(network, part).predictions for name, network in networks.items()}
+        results = {name: self._results(one, part) for name, one in found.items()}
+        return network_figures(found, results, part, class_names)
 
     def teacher_facts(self, found: Sequence[tuple[Evaluation, ImageSet]]) -> dict[str, float]:
         """Return what tells whether a detector knows its task, over all images that it was evaluated on together.

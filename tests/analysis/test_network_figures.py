@@ -1,0 +1,47 @@
+"""Figures for which kept models run on the test images again."""
+
+import shutil
+
+import pytest
+import torch
+
+from kdtune.analysis.network_figures import network_figures
+from kdtune.results.folder import StudyFolder
+
+
+@pytest.fixture
+def students(made, tmp_path):
+    study = StudyFolder(shutil.copytree(made, tmp_path / "small"))
+    return {name: study.strategy(name) for name in ("fixed", "stochastic")}
+
+
+def test_networks_of_a_study_are_shown_beside_their_teacher(students):
+    threads = torch.get_num_threads()
+    found = network_figures(students, "teacher (convnet_32)")
+    assert found.missing == ()
+    logits, cam, confusion = found.figures
+    models = ["teacher (convnet_32)", "fixed", "stochastic"]
+    assert list(logits.values) == list(confusion.counts) == models
+    assert list(cam.images) == ["image", *models]
+    assert all(len(images) == 4 and images[0].shape == (88, 88, 3) for images in cam.images.values())
+    assert {sum(map(sum, counts)) for counts in confusion.counts.values()} == {997}
+    assert torch.get_num_threads() == threads
+
+
+def test_a_student_without_weights_and_a_teacher_elsewhere_are_named_and_the_others_shown(
+    students, tmp_path, monkeypatch
+):
+    students["fixed"].weights(0, 0).unlink()
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "elsewhere"))
+    found = network_figures(students, "teacher")
+    of_teacher, of_student = found.missing
+    assert "not in the cache" in of_teacher and "set KDTUNE_CACHE_DIR" in of_teacher
+    assert f"{students['fixed'].weights(0, 0)} is missing" in of_student and "kdtune resume" in of_student
+    assert list(found.figures[0].values) == ["stochastic"]
+
+
+def test_damaged_weights_are_reported_in_place_of_figures(students):
+    students["fixed"].weights(0, 0).write_bytes(b"no weights")
+    found = network_figures(students, "teacher")
+    assert found.figures == ()
+    assert "student.pt: cannot be read as weights of convnet_2_4_4" in found.missing[0]
