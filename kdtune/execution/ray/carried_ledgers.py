@@ -58,9 +58,9 @@ class CarriedLedgers:
             folder: The ledger folder that the meters write to; other ledgers are complete afterwards.
             answers: Waits for requests to meters.
         """
-        self._append(dict(self._requests), answers)
+        self._append(self._requests_to(meters), answers)  # made before this call, so they may miss the last lines
         self._request(meters)
-        self._append(dict(self._requests), answers)
+        self._append(self._requests_to(meters), answers)
         self._copied = {
             (host, there): size
             for (host, there), size in self._copied.items()
@@ -76,6 +76,9 @@ class CarriedLedgers:
         for (host, folder), size in self._copied.items():
             if host in meters and (host, folder) not in self._requests:
                 self._requests[host, folder] = meters[host].ledger_lines.remote(folder, size)
+
+    def _requests_to(self, meters: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+        return {key: ref for key, ref in self._requests.items() if key[0] in meters}
 
     def _append(self, requests: Mapping[tuple[str, str], Any], answers: Answers, *, sync: bool = True) -> None:
         for (host, folder), ref in requests.items():

@@ -180,6 +180,18 @@ def test_the_last_lines_are_copied_before_the_meters_end(machines, meters, tmp_p
     assert machines["b"].asked[-1] == ("forget_ledgers",)
 
 
+def test_a_machine_that_dies_at_the_end_does_not_keep_the_others_from_ending(machines, meters, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "kill", lambda meter: None)
+    machines["c"] = Machine(1)
+    meters.meter_new_nodes()
+    keep_up(meters)  # leaves a request to each machine
+    machines["c"].ledgers["first"] = b'{"seq": 0}\n'
+    lose(machines, "b")
+    meters.end()
+    assert numbers(tmp_path / "first" / "c.jsonl") == [0]
+    assert {machines[name].asked[-1] for name in (HERE, "c")} == {("forget_ledgers",)}
+
+
 def test_what_a_lost_machine_had_reported_stays_and_is_continued_when_it_returns(machines, meters, tmp_path):
     machines["b"].ledgers["first"] = b'{"seq": 0}\n'
     keep_up(meters)
