@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Final
 
 import ray
 
@@ -23,7 +23,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: Keeps a task out of a placement group that captures the tasks of the process which runs the study, such as that of an
 #: outer trial of Tune: its resources may be in use by this very process, and the task would wait for them forever. The
 #: trials of the study are in placement groups of their own anyway.
-OUTSIDE: Literal["DEFAULT"] = "DEFAULT"
+OUTSIDE: Final = "DEFAULT"
 
 #: Number of times that jobs begin again because their machine died.
 MAX_NODE_DEATHS = 3

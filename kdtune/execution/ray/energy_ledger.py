@@ -235,7 +235,8 @@ class EnergyLedger(tune.Callback):
         if (
             "trial_id" not in reported
         ):  # Tune reads its data frame from files, which it writes only with its own loggers
-            last = [{**one.metrics, "config": one.config} for one in results if one.metrics]
+            ended = [results[index] for index in range(len(results))]
+            last = [{**one.metrics, "config": one.config} for one in ended if one.metrics]
             reported = pd.json_normalize(last, sep="/") if last else pd.DataFrame(columns=["trial_id"])
         # ``energy_j`` of a report is older than that of the ledger.
         reported = reported.drop(columns=["energy_j"], errors="ignore")
