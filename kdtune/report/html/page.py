@@ -123,7 +123,7 @@ def report_page(
         .render(
             sections=sections,
             made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-            css=_part("page.css"),
+            css=page_style(),
             script=_part("page.js"),
             counted=counted,
         )
@@ -209,7 +209,7 @@ def write_study_figures(
         every = [*usual_figures(one), *further_figures(one, studies, data_dir)]
         by_name = {figure.name: figure for figure in every if isinstance(figure, ReportFigure)}
         target = folder if len(studies) == 1 else folder / one.folder.path.name
-        files = write_figures([*by_name.values()], pictures_of(one), target, form, _part("page.css"))
+        files = write_figures([*by_name.values()], pictures_of(one), target, form, page_style())
         yield WrittenFigures(files, [figure for figure in every if isinstance(figure, str)])
 
 
@@ -253,6 +253,11 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
+
+
+def page_style() -> str:
+    """Return the style sheet of the page."""
+    return _part("page.css")
 
 
 def _part(name: str) -> str:
