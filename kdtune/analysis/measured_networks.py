@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kdtune.analysis.finished_strategies import FinishedStrategy
-from kdtune.catalog.metric import ACCURACY
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.inference_document import Network
 from kdtune.specs.component import Component
 from kdtune.tasks.task import Metrics
@@ -35,7 +35,9 @@ def networks_of(one: FinishedStrategy, sizes: Mapping[str, int], found: Measured
     """
     study, workload, repeat = one.study, one.resolved.workload, one.result.repeats[0]
     objective, of_model = one.result.objective, repeat.test or {}
-    of_float = {ACCURACY: repeat.deployed.float_accuracy} if repeat.deployed else of_model
+    of_float = of_model
+    if repeat.deployed:
+        of_float = {metric.name: repeat.deployed.of_float(metric) for metric in (Metric(ACCURACY), one.result.deciding)}
     teacher = study.teacher, sizes["teacher"], workload.teacher_macs
     student = study.student, sizes["student"], workload.student_macs
     described = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from kdtune.catalog.metric import ACCURACY
 from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
 from kdtune.execution.run_context import RunContext
 from kdtune.results.chosen_student import ChosenStudent, chosen_student
@@ -56,7 +57,7 @@ def evaluate(
         chosen = log.chosen(candidate.repeat)
         assert chosen is not None
         if one := found.get(candidate.repeat):
-            log.evaluation(one.repeat, chosen.id, one.metrics, _deployed(one, starts.get(one.repeat)))
+            log.evaluation(one.repeat, chosen.id, one.metrics, _deployed(one, starts.get(one.repeat), study.objective))
         else:  # its last checkpoint is lost, so the last epoch is trained again
             log.reopen(chosen)
 
@@ -69,11 +70,19 @@ def _write_documents(folder: StrategyFolder, study: Study, model: EvaluatedModel
             file.write(data)
 
 
-def _deployed(model: EvaluatedModel, start: ChosenStudent | None) -> DeployedModel | None:
+def _deployed(model: EvaluatedModel, start: ChosenStudent | None, objective: str) -> DeployedModel | None:
     """Return the form in which a model is used; None if that is the float network."""
     if model.deployment is None or start is None:
         return None
-    return DeployedModel(**model.deployment, float_accuracy=start.test.get("accuracy"))
+    facts = dict(model.deployment)
+    simulated, other = facts.pop("simulated"), None if objective == ACCURACY else objective
+    return DeployedModel(
+        **facts,
+        float_accuracy=start.test.get(ACCURACY),
+        simulated_accuracy=simulated.get(ACCURACY),
+        float_objective=start.test.get(other) if other else None,
+        simulated_objective=simulated.get(other) if other else None,
+    )
 
 
 def _candidates(

@@ -18,6 +18,7 @@ from kdtune.planning.predecessors import missing_packages, predecessor
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.numerics import Numerics
+from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
@@ -95,10 +96,11 @@ def quantisation_faults(context: TrainingContext, where: str) -> list[Fault]:
     labels = [label for label in study.strategies if predecessor(study, label)]
     if not labels or not study.student.digest or missing_packages(study, labels):
         return []
-    from kdtune.quantisation.networks import exported
+    from kdtune.quantisation.networks import PreparedStudent
 
     try:
-        exported(context.task.network(study.student, study.data_info.shape), study.data_info.shape)
+        student = context.task.network(study.student, study.data_info.shape)
+        PreparedStudent(student, Quantisation(kind="ptq"), study.data_info.shape)
     except UsageError as error:
         problem = f"model {study.student} {error}; leave out the strategies {', '.join(labels)}"
         return [Fault(where, "student", problem)]

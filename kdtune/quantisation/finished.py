@@ -52,13 +52,13 @@ class QuantisedStudent(FinishedStudent):
         save_int8(self._graph.cpu(), self._shape, int8_file(file))
 
     def deployment(self, task: Task, test: ImageSet) -> dict[str, Any]:
-        """Return bits, sizes, and the accuracy with simulated rounding (None if no training simulated it)."""
+        """Return bits, sizes, and the metrics with simulated rounding, which are empty if no training simulated it."""
         simulated = task.evaluate(self._prepared, test, self.arithmetic).metrics if self._trains else {}
         return {
             "bits": BITS,
             "size_bytes": tensor_bytes(self._graph.state_dict()),
             "float_size_bytes": tensor_bytes(self._weights),
-            "simulated_accuracy": simulated.get("accuracy"),
+            "simulated": simulated,
         }
 
 

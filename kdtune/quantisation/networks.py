@@ -92,9 +92,11 @@ class PreparedStudent(torch.nn.Module):
             shape: Channels, height and width of an image.
 
         Raises:
-            UsageError: ``torch.export`` does not accept the network.
+            UsageError: ``torch.export`` does not accept the network, or no layer of it can be quantised.
         """
         with _quiet():
+            from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
+            from torchao.quantization.pt2e.observer import ObserverBase
             from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e, prepare_qat_pt2e
             from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
                 X86InductorQuantizer,
@@ -110,6 +112,11 @@ class PreparedStudent(torch.nn.Module):
         quantizer = X86InductorQuantizer().set_global(config)
         with _quiet():
             self.graph = (prepare_qat_pt2e if quantisation.trains else prepare_pt2e)(graph, quantizer)
+        if not any(isinstance(module, FakeQuantizeBase | ObserverBase) for module in self.graph.modules()):
+            raise UsageError(
+                "cannot be quantised, since torchao finds no layer in it with an 8-bit operator, such as a linear "
+                "layer or a convolution"
+            )
         self.observing = True
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

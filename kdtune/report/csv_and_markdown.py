@@ -58,6 +58,8 @@ DEPLOYED_COLUMNS = (
     "float_size_bytes",
     "float_accuracy",
     "simulated_accuracy",
+    "float_objective",
+    "simulated_objective",
     "float_ms",
     "int8_ms",
 )

@@ -4,13 +4,14 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
-from kdtune.report.number_formats import NOTHING, percent, significant
+from kdtune.analysis.strategy_figures import common_metric
+from kdtune.report.number_formats import NOTHING, of_metric, significant, with_unit
 from kdtune.results.deployed_model import DeployedModel
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.records import as_record
 
 #: Headings; the accuracy of the form that is used is in the column of the test accuracy as well.
-COLUMNS = ("bits", "MB", "float acc. %", "int8 acc. %", "ms a batch")
+COLUMNS = ("bits", "MB", "float {metric}", "int8 {metric}", "ms a batch")
 
 #: Number of those that a narrow table shows. The int8 accuracy is its test accuracy.
 _NARROW = 3
@@ -21,7 +22,10 @@ FLOAT_BITS = 32
 
 def deployed_columns(results: Sequence[StrategyResult], *, wide: bool = True) -> tuple[str, ...]:
     """Return the headings; empty if no model was quantised."""
-    return COLUMNS[: None if wide else _NARROW] if any(_forms(result) for result in results) else ()
+    if not any(_forms(result) for result in results):
+        return ()
+    heading = common_metric(results).heading
+    return tuple(name.format(metric=heading) for name in COLUMNS[: None if wide else _NARROW])
 
 
 def deployed_cells(result: StrategyResult, results: Sequence[StrategyResult], *, wide: bool = True) -> list[str]:
@@ -37,21 +41,21 @@ def deployed_cells(result: StrategyResult, results: Sequence[StrategyResult], *,
 
 
 def _cells(result: StrategyResult, results: Sequence[StrategyResult]) -> list[str]:
-    forms, latency = _forms(result), result.latency
+    forms, latency, metric = _forms(result), result.latency, common_metric(results)
+    tested = of_metric(metric, *result.mean_and_std(metric, "test"))
     if forms:
         time_ms = latency.int8_ms if latency else None
         return [
             str(forms[0].bits),
             _megabytes(forms, lambda one: one.size_bytes),
-            percent(*_spread([one.float_accuracy for one in forms])),
-            percent(*_spread([one.test_accuracy for one in result.repeats])),
+            of_metric(metric, *_spread([one.of_float(metric) for one in forms])),
+            tested,
             significant(time_ms),
         ]
     same = [one for other in results if other.study == result.study for one in _forms(other)]
-    accuracy = percent(result.summary.test_accuracy_mean, result.summary.test_accuracy_std)
     time_ms = latency.float_ms if latency else None
     size = _megabytes(same, lambda one: one.float_size_bytes) if same else NOTHING
-    return [str(FLOAT_BITS), size, accuracy, NOTHING, significant(time_ms)]
+    return [str(FLOAT_BITS), size, tested, NOTHING, significant(time_ms)]
 
 
 def deployed_notes(results: Sequence[StrategyResult]) -> list[str]:
@@ -59,8 +63,9 @@ def deployed_notes(results: Sequence[StrategyResult]) -> list[str]:
     quantised = [result for result in results if _forms(result)]
     if not quantised:
         return []
+    metric = common_metric(results)
     lines = [
-        f"{', '.join(one.strategy for one in quantised)}: the test accuracy is that of the int8 network, and the "
+        f"{', '.join(one.strategy for one in quantised)}: the test {metric.title} is that of the int8 network, and the "
         "charge includes the whole search for the float student. MB are the tensors that a network reads. The GFLOPs "
         "count 8-bit operations like those of float32."
     ]
@@ -68,9 +73,9 @@ def deployed_notes(results: Sequence[StrategyResult]) -> list[str]:
         lines += [f"Time of a batch: {one.batch_size} images, {one.threads} thread(s), compiled." for one in measured]
     else:
         lines.append("Times of a batch are measured by 'kdtune inference', which needs a C++ compiler.")
-    simulated = {one.strategy: _spread([form.simulated_accuracy for form in _forms(one)]) for one in quantised}
-    known = [f"{name} {percent(*spread)} %" for name, spread in simulated.items() if spread[0] is not None]
-    return [*lines, *([f"Test accuracy with simulated rounding: {', '.join(known)}."] if known else [])]
+    simulated = {one.strategy: _spread([form.simulated(metric) for form in _forms(one)]) for one in quantised}
+    known = [f"{name} {with_unit(metric, *spread)}" for name, spread in simulated.items() if spread[0] is not None]
+    return [*lines, *([f"The test {metric.title} with simulated rounding: {', '.join(known)}."] if known else [])]
 
 
 def deployed_means(result: StrategyResult) -> dict[str, float | None]:

@@ -1,9 +1,10 @@
 """The form in which a chosen model is used, if that is not the float network itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.storage.field_types import Accuracy, Amount, Count
-from kdtune.storage.records import strict
+from kdtune.storage.records import LEFT_OUT_IF_NONE, strict
 
 
 @strict
@@ -15,8 +16,9 @@ class DeployedModel:
         bits: Bits of a weight.
         size_bytes: Size of all tensors that the model reads.
         float_size_bytes: The same of the float student that was quantised.
-        float_accuracy: Test accuracy of that float student, as a fraction.
+        float_accuracy: Test accuracy of that float student, as a fraction; None where the task has none.
         simulated_accuracy: Test accuracy with simulated rounding, before the conversion; None if it was not simulated.
+        float_objective, simulated_objective: The same of the study's objective; None if that is the accuracy.
     """
 
     bits: Count
@@ -24,6 +26,16 @@ class DeployedModel:
     float_size_bytes: Count
     float_accuracy: Accuracy | None
     simulated_accuracy: Accuracy | None
+    float_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    simulated_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    def of_float(self, metric: Metric) -> float | None:
+        """Return a metric of the float student: the accuracy or the study's objective."""
+        return self.float_accuracy if metric.name == ACCURACY else self.float_objective
+
+    def simulated(self, metric: Metric) -> float | None:
+        """Return the same with simulated rounding; None if it was not simulated."""
+        return self.simulated_accuracy if metric.name == ACCURACY else self.simulated_objective
 
 
 @strict

@@ -28,6 +28,9 @@ KINDS = ("session", "teacher_logits", "compilation", "synthesis")
 #: since that strategy's own results do.
 STUDENTS = "students"
 
+#: All kinds that a charge can include.
+CHARGED_KINDS = (*KINDS, STUDENTS)
+
 
 @strict
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ def label_fault(recipe: Recipe) -> Fault | None:
 
     A loss that is not built in is judged by its ``alpha``, since it is not known how it uses labels.
     """
+    if recipe.quantisation:
+        problem = f"{recipe.quantisation.kind!r} quantises with labelled images, {_WHY}; leave this strategy out"
+        return Fault("point", "quantised", problem)
     parts = [(phase.method, phase.temperature, phase.needs_teacher) for phase in recipe.phases]
     for method, temperature, needs_teacher in parts or [(recipe.method, recipe.temperature, recipe.needs_teacher)]:
         if not needs_teacher:

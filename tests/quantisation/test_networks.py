@@ -118,3 +118,10 @@ def test_a_network_that_cannot_be_exported_is_refused_with_the_reason_in_one_lin
     with pytest.raises(UsageError, match="(?i)torch.export does not accept it: .*data-dependent") as refused:
         exported(Branching(), SHAPE)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["qat", "ptq"])
+def test_a_network_without_a_layer_that_can_be_quantised_is_refused(kind):
+    layers = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.LayerNorm(4))
+    with pytest.raises(UsageError, match="finds no layer in it with an 8-bit operator"):
+        PreparedStudent(layers, Quantisation(kind=kind), SHAPE)

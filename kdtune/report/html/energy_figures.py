@@ -15,7 +15,7 @@ from kdtune.report.html.drawing import (
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
-from kdtune.results.shared_document import KINDS
+from kdtune.results.shared_document import CHARGED_KINDS
 from kdtune.results.strategy_result import StrategyResult
 
 _NAMES = {
@@ -25,13 +25,14 @@ _NAMES = {
     "evaluation": "evaluation",
     "compilation": "compilation",
     "orchestration": "orchestration",
+    "students": "search for the float student",
     "session": "start and end of the session",
     "idle": "idle",
 }
 
 #: Parts of a charge, in the order of the stack: key, and name for readers.
 PARTS = _NAMES | {
-    part: part.replace("_", " ") for part in (*charged_buckets(dedicated=True), *KINDS) if part not in _NAMES
+    part: part.replace("_", " ") for part in (*charged_buckets(dedicated=True), *CHARGED_KINDS) if part not in _NAMES
 }
 
 _TEACHER = "training of the teacher"
@@ -43,7 +44,7 @@ def charge_by_part(result: StrategyResult) -> dict[str, int]:
     if cost.charged_kwh is None:
         return {}
     own = {bucket: cost.energy_uj[bucket] or 0 for bucket in charged_buckets(dedicated=cost.attribution == "dedicated")}
-    shared = {kind: getattr(cost.shared_uj, kind) or 0 for kind in KINDS}
+    shared = {kind: getattr(cost.shared_uj, kind) or 0 for kind in CHARGED_KINDS}
     return {part: uj for part in PARTS if (uj := {**own, **shared}.get(part))}
 
 

@@ -19,7 +19,7 @@ from kdtune.report.html.study_tables import commands, trials_table
 from kdtune.report.reported_study import read_study
 from kdtune.results.cost_document import SharedEnergy
 from kdtune.results.folder import StudyFolder
-from kdtune.results.shared_document import KINDS
+from kdtune.results.shared_document import CHARGED_KINDS
 from kdtune.storage.records import as_record
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER
@@ -122,14 +122,14 @@ def test_parts_of_the_energy_sum_to_the_charge(results):
 
 
 def test_every_kind_of_shared_input_is_a_part_of_the_charge(results):
-    assert {one.name for one in fields(SharedEnergy)} == set(KINDS)
+    assert {one.name for one in fields(SharedEnergy)} == set(CHARGED_KINDS)
     result = reported(results / "flat-points").strategies[0].result
     known = as_record(result.cost.shared_uj)
-    added = {kind: 1_000_000 * (1 + number) for number, kind in enumerate(KINDS)}
-    shared = SharedEnergy(**{kind: (known[kind] or 0) + uj for kind, uj in added.items()})
+    added = {kind: 1_000_000 * (1 + number) for number, kind in enumerate(CHARGED_KINDS)}
+    shared = SharedEnergy(**{kind: (known.get(kind) or 0) + uj for kind, uj in added.items()})
     charged_uj = sum(charge_by_part(result).values()) + sum(added.values())
     parts = charge_by_part(replace(result, cost=replace(result.cost, shared_uj=shared)))
-    assert set(KINDS) <= set(parts) and sum(parts.values()) == charged_uj
+    assert set(CHARGED_KINDS) <= set(parts) and sum(parts.values()) == charged_uj
 
 
 def test_the_commands_repeat_the_study_as_it_ran(tmp_path, monkeypatch):
