@@ -9,6 +9,7 @@ from kdtune.report.number_formats import NOTHING, of_metric, significant, with_u
 from kdtune.results.deployed_model import DeployedModel
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.records import as_record
+from kdtune.storage.wording import counted
 
 #: Headings; the accuracy of the form that is used is in the column of the test accuracy as well.
 COLUMNS = ("bits", "MB", "float {metric}", "int8 {metric}", "ms a batch")
@@ -70,7 +71,10 @@ def deployed_notes(results: Sequence[StrategyResult]) -> list[str]:
         "count 8-bit operations like those of float32."
     ]
     if measured := dict.fromkeys(one.latency for one in results if one.latency):
-        lines += [f"Time of a batch: {one.batch_size} images, {one.threads} thread(s), compiled." for one in measured]
+        lines += [
+            f"Time of a batch: {counted(one.batch_size, 'image')}, {counted(one.threads, 'thread')}, compiled."
+            for one in measured
+        ]
     else:
         lines.append("Times of a batch are measured by 'kdtune inference', which needs a C++ compiler.")
     simulated = {one.strategy: _spread([form.simulated(metric) for form in _forms(one)]) for one in quantised}

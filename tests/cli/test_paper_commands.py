@@ -26,7 +26,7 @@ def test_the_papers_tables_accept_studies_that_cannot_share_a_table(folder):
     done = here("compare", "--paper", "--json", "--preset", "paper", cwd=folder)
     assert done.returncode == 0
     document = json.loads(done.stdout)
-    assert [table["number"] for table in document["tables"]] == [1, 3, 4, 5, 6, 7]
+    assert [table["number"] for table in document["tables"]] == [1, 3, 4, 5, 6, 7, 8]
     row = document["tables"][2]["blocks"][1]["rows"][0]
     assert (row["study"], row["strategy"], row["n"], row["folder"]) == (
         "cifar100-hkd",

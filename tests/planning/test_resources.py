@@ -222,7 +222,7 @@ def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_on
     assert len({ray.get(job.remote()) for _ in range(2)}) == 2
     monkeypatch.setattr(ray_executor, "prepare_evaluation", lambda session_id: (tmp_path / session_id).touch())
     # No meter was started here, for which a worker would wait.
-    monkeypatch.setattr(ray_executor, "in_worker", lambda session_id, function, *given: function(*given))
+    monkeypatch.setattr(ray_executor, "in_worker", lambda session_id, shared, function, *given: function(*given))
     prepared = []
     for gpus in (1.0, 0.0):
         session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, gpus)

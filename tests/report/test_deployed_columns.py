@@ -49,7 +49,7 @@ def test_a_measured_time_is_shown_with_its_setting():
     latency = {"float_ms": 45.0, "int8_ms": 33.0, "batch_size": 32, "threads": 2}
     found = results(latency=latency)
     assert [row[4] for row in cells(found).values()] == ["45", "33"]
-    assert any("32 images, 2 thread(s), compiled" in line for line in deployed_notes(found))
+    assert any("32 images, 2 threads, compiled" in line for line in deployed_notes(found))
 
 
 def test_without_a_quantised_model_there_are_no_such_columns():
