@@ -1,5 +1,6 @@
 """The images that students of a study without data are trained and selected on."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from kdtune.specs.component import identity_of
 from kdtune.specs.identity import digest
 from kdtune.specs.synthetic_data import synthetic_images
 from kdtune.storage.files import TRAINING, exclusive_lock, replaced_atomically
-from kdtune.synthesis.base import Synthesizer
+from kdtune.synthesis.base import Options, Synthesizer
 from kdtune.synthesis.inverted_network import InvertedNetwork, statistics_layers
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ _ANY_NORMALISATION = (0.5, 0.25)
 
 def synthesizer_of(context: "TrainingContext[Any]") -> Synthesizer:
     """Return what makes the images of a study."""
+    return _synthesizer(context)
+
+
+def _synthesizer(context: "TrainingContext[Any]", options: Options | None = None) -> Synthesizer:
+    """Return what makes images, with other options than the study's if they are given."""
     component = context.study.synthesis
     assert component is not None
     kind = SYNTHESES.load(component.name, component.digest)
-    made: Synthesizer = kind(
-        kind.Options.model_validate(component.options), context.task.output_size, context.image_shape
-    )
+    options = options or kind.Options.model_validate(component.options)
+    made: Synthesizer = kind(options, context.task.output_size, context.image_shape)
     return made
 
 
@@ -85,9 +90,33 @@ def make_images(context: "TrainingContext[Any]", numbers: list[int]) -> None:
         if store.record() is None and not store.missing():
             made, classes = store.all_batches(), context.task.output_size
             write_sheet(made, classes, store.sheet)
-            teacher_macs = context.macs(context.study.teacher)
-            flops = synthesizer.flops(teacher_macs, 0) * len(made.images)
-            store.finish(made, {**facts_of(made, classes), "flops": flops})
+            store.finish(made, {**facts_of(made, classes), "flops": synthesis_flops(context)})
+
+
+def synthesis_flops(context: "TrainingContext[Any]") -> int:
+    """Return the FLOPs of making all images of a study."""
+    synthesizer = synthesizer_of(context)
+    return synthesizer.flops(context.macs(context.study.teacher), 0) * synthesizer.common.images
+
+
+def syntheses(context: "TrainingContext[Any]", size: int) -> Iterator[float]:
+    """Make images from an untrained teacher without end, for timing, which takes as long as from the real one.
+
+    Args:
+        context: The study's data and networks.
+        size: Number of images in a batch.
+
+    Yields:
+        For each piece of work, the number of images that could have been made in its time.
+    """
+    options, share = synthesizer_of(context).common.for_timing(size)
+    synthesizer = _synthesizer(context, options)
+    normalisation = _normalisation(context, may_be_any=True)
+    teacher = InvertedNetwork(context.untrained_teacher(), context.arithmetic, *normalisation)
+    synthesizer.rehearse(torch.zeros(size, *context.image_shape, dtype=torch.uint8, device=context.device), teacher)
+    while True:
+        teacher.classified(synthesizer.make(0, teacher)[0])
+        yield size * share
 
 
 def _continued(store: SyntheticImages, synthesizer: Synthesizer, teacher: InvertedNetwork) -> int:

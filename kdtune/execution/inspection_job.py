@@ -81,11 +81,16 @@ def _timings(
     from kdtune.forecast.step_timing import time_work
 
     study = context.study
-    due = _due(kinds, study, cached=not _missing_teachers(context), replays=study.teacher_logits == "replay")
+    made = not study.synthesis or _synthesis(context).is_complete()
+    due = _due(
+        kinds, study, cached=not _missing_teachers(context), replays=study.teacher_logits == "replay", images_made=made
+    )
     return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
 
 
-def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool) -> list[WorkKind]:
+def _due(
+    kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool, images_made: bool
+) -> list[WorkKind]:
     """Return the kinds of work that are still to be done.
 
     Args:
@@ -93,8 +98,10 @@ def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bo
         study: The study.
         cached: Whether the cache holds the teacher.
         replays: Whether the teacher's logits are stored and replayed.
+        images_made: Whether no synthetic image is missing.
     """
     not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
+    not_due |= {"synthesis"} if images_made else set()
     not_due |= {"teacher"} if study.teacher_weights else set()
     return [kind for kind in kinds if kind not in not_due]
 
@@ -157,9 +164,11 @@ def _inspection(
 
 
 def _synthesis(context: Any) -> SharedSynthesis:
-    from kdtune.artifacts.student_data import store_of, synthesizer_of
+    from kdtune.artifacts.student_data import store_of, synthesis_flops, synthesizer_of
 
-    return SharedSynthesis(store_of(context), context.study.synthesis.name, synthesizer_of(context).independent)
+    synthesizer, name = synthesizer_of(context), context.study.synthesis.name
+    images, flops = synthesizer.common.images, synthesis_flops(context)
+    return SharedSynthesis(store_of(context), name, synthesizer.independent, images, flops)
 
 
 def _teacher_workload(context: Any, workload: Workload) -> Workload:

@@ -12,6 +12,7 @@ from statistics import median
 import torch
 
 from kdtune.artifacts.shared_code import code_found
+from kdtune.artifacts.student_data import syntheses, synthesizer_of
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
@@ -34,8 +35,9 @@ LIMIT_S = 0.5
 #: Images of the first step on a CPU; normalisation layers need two.
 _FIRST_IMAGES = 2
 
-#: Given a number of images per unit, repeats a unit of work without end and yields the number of images in each.
-_Units = Callable[[int], Iterator[int]]
+#: Given a number of images per unit, repeats a unit of work without end and yields the number of images in each, or
+#: the part of an image for which the unit stands.
+_Units = Callable[[int], Iterator[float]]
 
 
 def time_work(
@@ -97,7 +99,7 @@ class _Timer:
             size = min(batch_size, 2 * size)
         count = max(1, int(self.slice_s / _CHUNKS / step_s))
         self.watch.lap()
-        chunks: list[tuple[float, float, int]] = []
+        chunks: list[tuple[float, float, float]] = []
         began_s = time.perf_counter()
         while len(chunks) < _FEWEST_CHUNKS or time.perf_counter() - began_s < self.slice_s:
             chunks.append(self._chunk(repeated, count))
@@ -107,7 +109,7 @@ class _Timer:
         wall_s, cpu_s = (median(chunk[place] / chunk[2] for chunk in chunks) for place in (0, 1))
         return replace(usage, wall_s=wall_s, cpu_s=cpu_s), size
 
-    def _chunk(self, units: Iterator[int], count: int) -> tuple[float, float, int]:
+    def _chunk(self, units: Iterator[float], count: int) -> tuple[float, float, float]:
         """Return wall seconds, CPU seconds and images of some units of work."""
         self._synchronise()
         wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -122,7 +124,7 @@ class _Timer:
 
 def _recipe(context: TrainingContext, kind: WorkKind) -> Recipe | None:
     """Return the recipe of the trainings that a kind of work consists of; None if it is no training."""
-    if kind in ("evaluation", "teacher_evaluation", "teacher_logits"):
+    if kind in ("evaluation", "teacher_evaluation", "teacher_logits", "synthesis"):
         return None
     if kind == "teacher":
         return teacher_recipe(context.study)
@@ -140,6 +142,9 @@ def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tu
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
         return lambda size: _evaluations(context, model, images, size), min(images.pass_size, len(images))
+    if kind == "synthesis":
+        options = synthesizer_of(context).common
+        return lambda size: syntheses(context, size), min(options.batch_size, options.images)
     train = context.splits.train
     return lambda size: _teacher_passes(context, size), min(train.pass_size, len(train))
 

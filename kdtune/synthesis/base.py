@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -19,6 +19,9 @@ Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 
 #: Number of iterations.
 Iterations = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+
+#: Iterations of a batch that are timed to estimate what the whole batch takes.
+TIMED_ITERATIONS = 4
 
 
 class Options(FrozenModel):
@@ -54,16 +57,26 @@ class Options(FrozenModel):
         """Whether images depend on the student, so that each trial makes its own."""
         return False
 
+    def for_timing(self, images: int) -> tuple[Self, float]:
+        """Return options for a piece of the work that is timed, and the share of a whole batch that it is.
+
+        Args:
+            images: Number of images in the batch.
+        """
+        return self.model_copy(update={"images": images, "batch_size": images}), 1.0
+
 
 class InversionOptions(Options):
     """Options of methods that invert the teacher.
 
     Attributes:
+        iterations: Steps of the optimiser for each batch.
         bn: Weight of the distance of statistics.
         class_weight: Weight of the cross-entropy with the drawn classes.
         adv: Weight of the student's disagreement; with more than 0, each trial makes images of its own.
     """
 
+    iterations: Iterations
     bn: Weight
     class_weight: Weight = 1.0
     adv: Weight = 0.0
@@ -72,6 +85,12 @@ class InversionOptions(Options):
     def needs_student(self) -> bool:
         """Whether the student's disagreement has a weight."""
         return self.adv > 0
+
+    def for_timing(self, images: int) -> tuple[Self, float]:
+        """Return options with a few iterations; see the base class."""
+        one_batch, _ = super().for_timing(images)
+        iterations = min(TIMED_ITERATIONS, self.iterations)
+        return one_batch.model_copy(update={"iterations": iterations}), iterations / self.iterations
 
 
 class Synthesizer(ABC):
@@ -134,6 +153,14 @@ class Synthesizer(ABC):
     def remembered(self) -> int:
         """Number of batches on which the next one depends."""
         return 0
+
+    def rehearse(self, images: torch.Tensor, teacher: InvertedNetwork) -> None:  # noqa: B027 - optional
+        """Take on the state in which most batches are made, if that makes them slower than the first; for timing.
+
+        Args:
+            images: Any images, as :meth:`make` returns them.
+            teacher: The teacher.
+        """
 
     @abstractmethod
     def flops(self, teacher_macs: int, student_macs: int) -> int:

@@ -69,11 +69,17 @@ def test_synthesis_is_billed_whole_to_each_strategy_and_once_in_the_total(finish
     assert spent_uj(StudyFolder(finished.folder), dedicated=True) == pytest.approx(whole, abs=2)
 
 
-def test_a_plan_of_three_strategies_does_not_count_finished_images(finished, tmp_path):
+def test_a_plan_includes_images_that_are_due_once_and_those_that_are_made_not_at_all(finished, tmp_path):
     (made_uj,) = finished.results[0]["cost"]["shared_parts_uj"]["synthesis"].values()
-    plan = kdtune.plan_study(data_free(strategies={"grid": {}, "stochastic": {}, "fixed": {}}), out=tmp_path)
-    assert plan.images_uj == made_uj > 0
-    assert plan.total_uj == replace(plan, images_uj=0).total_uj - 3 * made_uj
+    strategies = {"grid": {}, "stochastic": {}, "fixed": {}}
+    plan = kdtune.plan_study(data_free(strategies=strategies), out=tmp_path)
+    assert (plan.images.charged_uj, plan.images.due_uj, plan.images.wall_s) == (made_uj, 0, 0)
+    assert plan.images.synthesis_flops == finished.results[0]["cost"]["synthesis_flops"]
+    other = data_free(strategies=strategies, synthesis={**SYNTHESIS, "seed": 7})
+    due = kdtune.plan_study(other, out=tmp_path)
+    assert due.images.charged_uj == due.images.due_uj > 0 and due.images.wall_s > 0
+    assert due.total_uj == replace(due, images=replace(due.images, charged_uj=None)).total_uj - 2 * due.images.due_uj
+    assert not any("not included" in line and "images" in line for one in due.estimates for line in one.basis)
 
 
 def test_flops_of_synthesis_are_a_line_of_their_own(finished):
