@@ -162,7 +162,7 @@ def _measure(
     from kdtune.analysis.inference_passes import metrics_of, parameters, ready_student, ready_teacher, take_turns
 
     torch.set_num_threads(context.threads)
-    first, test = group[0], context.splits.test
+    first, test = group[0], context.test_part
     refuse_links(first.folder.path.parent)
     how = (test, context.arithmetic, setting.batch_size)
     # All networks are read and warmed up before anything is written.

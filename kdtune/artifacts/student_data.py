@@ -177,6 +177,18 @@ def student_splits(context: "TrainingContext[Any]") -> Splits:
     return _with_parts(context, made.images, made.labels, train, held)
 
 
+def test_part(context: "TrainingContext[Any]", *, may_be_any: bool = False) -> ImageSet:
+    """Return the test part of the data set, normalised as the teacher's training images were.
+
+    Args:
+        context: The study's data and networks.
+        may_be_any: Whether any normalisation will do while there is no teacher.
+    """
+    arrays, (mean, std) = context.arrays, _normalisation(context, may_be_any=may_be_any)
+    rows, resident = np.arange(len(arrays.test_labels)), context.study.data.resident
+    return image_set(arrays.test_images, arrays.test_labels, rows, mean, std, context.device, resident=resident)
+
+
 def use_stand_ins(context: "TrainingContext[Any]") -> None:
     """Let a context measure and check a study before there are images; does nothing for a study on real images.
 
@@ -209,12 +221,11 @@ def _with_parts(
 ) -> Splits:
     """Return the parts of a study; the validation part is real if the study selects by it."""
     mean, std = _normalisation(context, may_be_any=may_be_any)
-    arrays, resident, device = context.arrays, context.study.data.resident, context.device
 
     def part(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> ImageSet:
-        return image_set(images, labels, rows, mean, std, device, resident=resident)
+        return image_set(images, labels, rows, mean, std, context.device, resident=context.study.data.resident)
 
-    test = part(arrays.test_images, arrays.test_labels, np.arange(len(arrays.test_labels)))
+    test = test_part(context, may_be_any=may_be_any)
     if context.study.selection == "synthetic":
         return Splits(part(images, labels, train), part(images, labels, held), test)
     real = context.teacher_splits.validation

@@ -11,12 +11,12 @@ import torch
 from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
-from kdtune.artifacts.student_data import store_of, student_splits
+from kdtune.artifacts.student_data import store_of, student_splits, test_part
 from kdtune.artifacts.study_networks import S, StudyNetworks
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.arrays import Arrays
-from kdtune.data.batches import Splits
+from kdtune.data.batches import ImageSet, Splits
 from kdtune.data.sources import load_arrays, load_test_part
 from kdtune.specs.split_sizes import batch_sizes, folds_last_image, held_out_images, used_images
 from kdtune.specs.study import Setting
@@ -99,6 +99,11 @@ class TrainingContext(StudyNetworks[S]):
     def splits(self) -> Splits:
         """The parts on which students are trained, selected and tested, on the device."""
         return student_splits(self) if self.study.synthesis else self.teacher_splits
+
+    @cached_property
+    def test_part(self) -> ImageSet:
+        """The test part, on the device. Unlike :attr:`splits`, it needs no images that are made from the teacher."""
+        return test_part(self) if self.study.synthesis else self.splits.test
 
     @cached_property
     def teacher_splits(self) -> Splits:

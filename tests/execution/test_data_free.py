@@ -125,6 +125,19 @@ def test_no_training_image_is_read_once_there_is_a_teacher(finished, tmp_path, m
         assert outcome_of(after) == outcome_of(before)
 
 
+def test_inference_on_the_test_images_makes_no_images(finished, tmp_path):
+    """They would be made without a meter, and no inference needs them."""
+    folder = store_of(context_of()).folder
+    folder.rename(tmp_path / "aside")
+    try:
+        measured = kdtune.measure_inference([finished.folder], seconds=0.01, batch_size=32)
+        assert not folder.exists()
+    finally:
+        (tmp_path / "aside").rename(folder)
+    assert {one.strategy for one in measured} == {"grid", "stochastic"}
+    assert measured[0].student.test_accuracy == measured[0].student.recorded_test_accuracy
+
+
 def test_a_killed_synthesis_keeps_its_finished_batches_and_makes_the_same_images(finished):
     store, context = store_of(context_of()), context_of()
     whole = store.read()
