@@ -1,6 +1,5 @@
 """The images that students of a study without data are trained and selected on."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +28,10 @@ _ANY_NORMALISATION = (0.5, 0.25)
 
 def synthesizer_of(context: "TrainingContext[Any]") -> Synthesizer:
     """Return what makes the images of a study."""
-    return _synthesizer(context)
+    return synthesizer_with(context)
 
 
-def _synthesizer(context: "TrainingContext[Any]", options: Options | None = None) -> Synthesizer:
+def synthesizer_with(context: "TrainingContext[Any]", options: Options | None = None) -> Synthesizer:
     """Return what makes images, with other options than the study's if they are given."""
     component = context.study.synthesis
     assert component is not None
@@ -46,15 +45,19 @@ def store_of(context: "TrainingContext[Any]") -> SyntheticImages:
     """Return the store of a study's images, which need not exist yet."""
     study, synthesizer = context.study, synthesizer_of(context)
     assert study.synthesis is not None
+    component, options = study.synthesis, synthesizer.common
+    if options.trial_batches:  # the shared images are those of the study without an adversarial term
+        shared = options.of_shared().model_dump(mode="json", exclude_none=True)
+        component = component.model_copy(update={"options": shared})
     depends_on = {
         "teacher": context.teacher_folder.name,
-        "synthesis": identity_of(study.synthesis),
+        "synthesis": identity_of(component),
         "shape": context.image_shape,
         "classes": context.task.output_size,
         "format": FORMAT,
     }
     name = f"{study.dataset.slug}-{study.teacher.slug}-{study.synthesis.slug}"
-    return SyntheticImages(images_folder(name, digest(depends_on)[:16]), len(synthesizer.common.batches))
+    return SyntheticImages(images_folder(name, digest(depends_on)[:16]), len(options.batches))
 
 
 def check_teacher(context: "TrainingContext[Any]") -> None:
@@ -74,7 +77,7 @@ def check_teacher(context: "TrainingContext[Any]") -> None:
 
 def make_images(context: "TrainingContext[Any]", numbers: list[int]) -> None:
     """Make and save batches of a study's images, and complete the store once all are there."""
-    store, synthesizer, teacher = store_of(context), synthesizer_of(context), _inverted_teacher(context)
+    store, synthesizer, teacher = store_of(context), synthesizer_of(context), inverted_teacher(context)
     if not synthesizer.independent and numbers:
         numbers = list(range(_continued(store, synthesizer, teacher), store.batches))
     for number in numbers:
@@ -99,26 +102,6 @@ def synthesis_flops(context: "TrainingContext[Any]") -> int:
     return synthesizer.flops(context.macs(context.study.teacher), 0) * synthesizer.common.images
 
 
-def syntheses(context: "TrainingContext[Any]", size: int) -> Iterator[float]:
-    """Make images from an untrained teacher without end, for timing, which takes as long as from the real one.
-
-    Args:
-        context: The study's data and networks.
-        size: Number of images in a batch.
-
-    Yields:
-        For each piece of work, the number of images that could have been made in its time.
-    """
-    options, share = synthesizer_of(context).common.for_timing(size)
-    synthesizer = _synthesizer(context, options)
-    normalisation = _normalisation(context, may_be_any=True)
-    teacher = InvertedNetwork(context.untrained_teacher(), context.arithmetic, *normalisation)
-    synthesizer.rehearse(torch.zeros(size, *context.image_shape, dtype=torch.uint8, device=context.device), teacher)
-    while True:
-        teacher.classified(synthesizer.make(0, teacher)[0])
-        yield size * share
-
-
 def _continued(store: SyntheticImages, synthesizer: Synthesizer, teacher: InvertedNetwork) -> int:
     """Restore a method whose batches depend on those before them; return the number of the next batch."""
     try:
@@ -136,8 +119,10 @@ def _continued(store: SyntheticImages, synthesizer: Synthesizer, teacher: Invert
     return finished
 
 
-def _inverted_teacher(context: "TrainingContext[Any]") -> InvertedNetwork:
-    return InvertedNetwork(context.teacher, context.arithmetic, *_normalisation(context))
+def inverted_teacher(context: "TrainingContext[Any]", *, untrained: bool = False) -> InvertedNetwork:
+    """Return the study's teacher, or an untrained one, through which gradients flow back to images."""
+    teacher = context.untrained_teacher() if untrained else context.teacher
+    return InvertedNetwork(teacher, context.arithmetic, *_normalisation(context, may_be_any=untrained))
 
 
 def _normalisation(context: "TrainingContext[Any]", *, may_be_any: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

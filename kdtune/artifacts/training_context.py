@@ -15,6 +15,7 @@ from kdtune.artifacts.student_data import store_of, student_splits, test_part
 from kdtune.artifacts.study_networks import S, StudyNetworks
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
+from kdtune.artifacts.trial_images import trial_images_of
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import ImageSet, Splits
 from kdtune.data.sources import load_arrays, load_test_part
@@ -26,6 +27,8 @@ from kdtune.storage.paths import DataDir, data_dir
 from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
+from kdtune.training.changing_images import ChangingImages
+from kdtune.training.changing_images_distiller import DistillerOnChangingImages
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller
 from kdtune.training.epoch_metrics import EpochMetrics
@@ -160,9 +163,12 @@ class TrainingContext(StudyNetworks[S]):
 
     def distiller(self, recipe: Recipe, seed: int) -> Distiller:
         """Return a training of the student, with the study's teacher if the recipe needs one."""
-        return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
+        teacher = self._teacher_logits(seed) if recipe.needs_teacher else None
+        return self.training(recipe, seed, teacher, trial_images_of(self, recipe, seed))
 
-    def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
+    def training(
+        self, recipe: Recipe, seed: int, teacher: TeacherLogits | None, changing: ChangingImages | None = None
+    ) -> Distiller:
         """Return a training of any network on the study's data.
 
         Raises:
@@ -170,17 +176,12 @@ class TrainingContext(StudyNetworks[S]):
         """
         train = self.splits.train
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], lambda: self.task)
-        return Distiller(
-            recipe,
-            seed,
-            self.task,
-            self.splits,
-            self.device,
-            teacher,
-            arithmetic=self.arithmetic,
-            compiler=self.compiler,
-            captures=self.captures,
-        )
+        given = recipe, seed, self.task
+        if changing is None:
+            return Distiller(*given, self.splits, self.device, teacher, self.arithmetic, self.compiler, self.captures)
+        # Captured steps are shared between trainings, which have the same images.
+        splits = replace(self.splits, train=changing.train)
+        return DistillerOnChangingImages(changing, *given, splits, self.device, teacher, self.arithmetic, self.compiler)
 
     @cached_property
     def _repeat_logits(self) -> RepeatLogits:

@@ -18,6 +18,7 @@ from kdtune.planning.resources import Resources, gpu_shares
 from kdtune.planning.trial_plan import teacher_trainings, waits_for_energy
 from kdtune.specs.split_sizes import held_out_images
 from kdtune.specs.study import Study
+from kdtune.specs.synthetic_data import trial_images
 
 
 def inspect_study(
@@ -159,6 +160,7 @@ def _inspection(
         energy_multiple=energy_multiple,
         synthesis=_synthesis(context) if study.synthesis else None,
         teacher_workload=asdict(_teacher_workload(context, workload)) if study.synthesis else None,
+        epoch_synthesis_flops=_epoch_synthesis_flops(context, workload),
         repeat_teachers={seed: str(context.teacher_folder_of(seed)) for seed in study.seeds()} if study.vary else {},
     )
 
@@ -169,6 +171,13 @@ def _synthesis(context: Any) -> SharedSynthesis:
     synthesizer, name = synthesizer_of(context), context.study.synthesis.name
     images, flops = synthesizer.common.images, synthesis_flops(context)
     return SharedSynthesis(store_of(context), name, synthesizer.independent, images, flops)
+
+
+def _epoch_synthesis_flops(context: Any, workload: Workload) -> int:
+    from kdtune.artifacts.student_data import synthesizer_of
+
+    images = trial_images(context.study)
+    return synthesizer_of(context).flops(workload.teacher_macs, workload.student_macs) * images if images else 0
 
 
 def _teacher_workload(context: Any, workload: Workload) -> Workload:

@@ -12,11 +12,12 @@ from statistics import median
 import torch
 
 from kdtune.artifacts.shared_code import code_found
-from kdtune.artifacts.student_data import syntheses, synthesizer_of
+from kdtune.artifacts.student_data import synthesizer_of
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
+from kdtune.forecast.synthesis_timing import syntheses
 from kdtune.specs.trial_spec import Recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.resolution import representative_recipe, teacher_recipe
@@ -124,7 +125,7 @@ class _Timer:
 
 def _recipe(context: TrainingContext, kind: WorkKind) -> Recipe | None:
     """Return the recipe of the trainings that a kind of work consists of; None if it is no training."""
-    if kind in ("evaluation", "teacher_evaluation", "teacher_logits", "synthesis"):
+    if kind in ("evaluation", "teacher_evaluation", "teacher_logits", "synthesis", "trial_images"):
         return None
     if kind == "teacher":
         return teacher_recipe(context.study)
@@ -142,9 +143,10 @@ def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tu
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
         return lambda size: _evaluations(context, model, images, size), min(images.pass_size, len(images))
-    if kind == "synthesis":
-        options = synthesizer_of(context).common
-        return lambda size: syntheses(context, size), min(options.batch_size, options.images)
+    if kind in ("synthesis", "trial_images"):
+        options, against_student = synthesizer_of(context).common, kind == "trial_images"
+        size = options.batch_size if against_student else min(options.batch_size, options.images)
+        return lambda size: syntheses(context, size, against_student=against_student), size
     train = context.splits.train
     return lambda size: _teacher_passes(context, size), min(train.pass_size, len(train))
 

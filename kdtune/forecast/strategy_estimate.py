@@ -15,8 +15,10 @@ from kdtune.energy.sensors.node import Hardware
 
 #: Kinds of work in a study: a student's step with a teacher and without one, an evaluation of the student, computing
 #: the teacher's logits for the logit store, steps and evaluations of the teacher's own training, and making images from
-#: the teacher.
-WorkKind = Literal["distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation", "synthesis"]
+#: the teacher, once for all trainings or in each of them against its own student.
+WorkKind = Literal[
+    "distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation", "synthesis", "trial_images"
+]
 
 #: Kinds of work in training a teacher.
 TEACHER_WORK: tuple[WorkKind, ...] = ("teacher", "teacher_evaluation")

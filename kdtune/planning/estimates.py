@@ -26,6 +26,7 @@ from kdtune.planning.shared_estimates import SharedEstimates
 from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, trained_share, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
+from kdtune.specs.synthetic_data import trial_images
 
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
 _COST_FIELDS = {"task", "dataset", "data", "synthesis", "selection", "validation"}
@@ -39,6 +40,7 @@ def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
     kinds = {kind for name in strategies for kind in kinds_of_epochs(study, name)}
     logits: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
     images: list[WorkKind] = ["synthesis"] if study.synthesis else []
+    images += ["trial_images"] if trial_images(study) else []
     return [*(steps[with_teacher] for with_teacher in kinds), *logits, *images, "evaluation"]
 
 
@@ -212,6 +214,8 @@ class Estimator:
         batch = min(self._study.training.batch_size, self._workload.train_images)
         fewer = "" if timed >= batch else f", timed with {timed} of the {batch} images of a batch"
         epoch = self._timings.student_epoch(workload, with_teacher=with_teacher) * (1 + look_aheads)
+        if own := trial_images(self._study):
+            epoch = epoch + self._timings.per_image["trial_images"] * own
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:
