@@ -248,6 +248,8 @@ class StudyWork:
             resolved["data"] = inspection.fingerprint
         if inspection.repeat_teachers:
             resolved["teachers"] = {str(seed): Path(folder).name for seed, folder in inspection.repeat_teachers.items()}
+        if inspection.epoch_synthesis_flops:
+            resolved["epoch_synthesis_flops"] = inspection.epoch_synthesis_flops
         if multiple := self._cost.energy or inspection.energy_multiple:
             resolved["energy_multiple"] = multiple
         return resolved

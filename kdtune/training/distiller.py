@@ -18,6 +18,7 @@ from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext
 from kdtune.training.best_weights import BestWeights
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs
+from kdtune.training.changing_images import ChangingImages
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.look_ahead import HeldOutImages, LookAhead
@@ -28,8 +29,7 @@ from kdtune.training.step_temperatures import StepTemperatures, can_be_captured,
 from kdtune.training.teacher_logits import TeacherLogits
 from kdtune.training.training_parts import TrainingParts
 
-#: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
-#: are recorded as a CUDA graph in the second.
+#: Steps on a GPU until all is done once: the first compiles a network, the second records it as a CUDA graph.
 WARM_UP_STEPS = 3
 
 
@@ -40,6 +40,8 @@ class Distiller:
     their points differ (common random numbers). On a CPU the result is bit-identical for the same seed and number of
     threads, also if the training was interrupted and continued from :meth:`state_dict`.
     """
+
+    changing_images: ChangingImages | None = None  #: training images, if they have to be prepared before each epoch
 
     def __init__(
         self,
