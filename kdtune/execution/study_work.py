@@ -224,9 +224,8 @@ class StudyWork:
             return
         folder = Path(inspection.compilations[with_teacher])
         networks = f"{study.teacher} and {study.student}" if with_teacher else str(study.student)
-        state.compilations[name] = {
-            folder.name: self._provide(SharedCode(folder, with_teacher, networks), CompilationInput)
-        }
+        code = SharedCode(folder, with_teacher, networks)
+        state.compilations[name] = {folder.name: self._provide(code, CompilationInput)}
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
         """Return the resolved settings that ``study.toml`` of each strategy records."""

@@ -101,11 +101,8 @@ class Distiller:
         # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
         largest = max(recipe.training.batch_size, self.batch_sizes[-1])
         self._policy = policy_of(recipe, PolicyContext(self._seed, self._device, recipe.training.epochs, largest))
-        parts = TrainingParts(
-            *(recipe, self._task, self._splits.train, self._network, self._compiled, self._arithmetic),
-            teacher=self._teacher,
-            policy=self._policy,
-        )
+        given = recipe, self._task, self._splits.train, self._network, self._compiled, self._arithmetic
+        parts = TrainingParts(*given, teacher=self._teacher, policy=self._policy)
         self._captured = None
         if self._captures and can_be_captured(self._policy):
             self._captured = self._captures.step_for(parts)
