@@ -130,7 +130,7 @@ def _measure(
     from kdtune.analysis.int8_inference import PLAIN_CPU, can_compile, compiled, ready_int8
 
     torch.set_num_threads(context.threads)
-    first, test = group[0], context.splits.test
+    first, test = group[0], context.test_part
     refuse_links(first.folder.path.parent)
     how = (test, context.arithmetic, setting.batch_size)
     # All networks are read and warmed up before anything is written.

@@ -17,6 +17,9 @@ from kdtune.results.trial_log import TrialLog
 #: Largest share of energy that repeats may have in common and still count as independent measurements.
 MOST_SHARED = 0.1
 
+#: Factor within which the energy is taken to be known that belongs to no single repeat and was measured once.
+COMMON_FACTOR = 2.0
+
 
 @dataclass(frozen=True)
 class RepeatEnergy:
@@ -26,10 +29,17 @@ class RepeatEnergy:
         by_seed: Energy in microjoules of each repeat that has a model. Energy that all repeats have in common is
             divided equally.
         common: The common share, as a fraction.
+        common_uj: The part of each repeat's energy that is common to all, in microjoules.
     """
 
     by_seed: Mapping[int, float]
     common: float
+    common_uj: float
+
+    def with_common_times(self, factor: float) -> "RepeatEnergy":
+        """Return the energies as if what the repeats have in common were that many times as large, and known."""
+        more_uj = (factor - 1) * self.common_uj
+        return RepeatEnergy({seed: uj + more_uj for seed, uj in self.by_seed.items()}, 0.0, self.common_uj + more_uj)
 
 
 def energy_of_repeats(folder: StrategyFolder, result: StrategyResult, key: EnergyKey) -> RepeatEnergy | None:
@@ -62,10 +72,9 @@ def _with_common(own: Sequence[int], result: StrategyResult, key: EnergyKey) -> 
         return None
     total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
     common = max(0.0, total - sum(own))
-    by_seed = {
-        repeat.seed: uj + common / len(own) for repeat, uj in zip(result.repeats, own, strict=True) if repeat.test
-    }
-    return RepeatEnergy(by_seed, common / total if total else 1.0)
+    each_uj = common / len(own)
+    by_seed = {repeat.seed: uj + each_uj for repeat, uj in zip(result.repeats, own, strict=True) if repeat.test}
+    return RepeatEnergy(by_seed, common / total if total else 1.0, each_uj)
 
 
 def energy_ratio(first: RepeatEnergy | None, second: RepeatEnergy | None) -> Interval | None:
@@ -83,3 +92,22 @@ def energy_ratio(first: RepeatEnergy | None, second: RepeatEnergy | None) -> Int
     if max(first.common, second.common) > MOST_SHARED:
         interval = Interval.unbounded(interval.mean, interval.n)
     return interval.exponential()
+
+
+def energy_ratio_with_known_common(
+    first: RepeatEnergy, second: RepeatEnergy, factor: float = COMMON_FACTOR
+) -> Interval | None:
+    """Return the ratio ``first / second`` with the interval that holds for a common part of uncertain size.
+
+    What all repeats have in common (shared inputs, idle power) was measured once, so its spread is unknown. The
+    interval covers those for a common part that is ``factor`` times smaller, as measured, and ``factor`` times larger
+    on both sides. None without pairs.
+    """
+    found = [
+        energy_ratio(first.with_common_times(times), second.with_common_times(times))
+        for times in (1.0, 1.0 / factor, factor)
+    ]
+    known = [one for one in found if one is not None]
+    if not known:
+        return None
+    return Interval(known[0].mean, min(one.low for one in known), max(one.high for one in known), known[0].n)

@@ -20,6 +20,8 @@ class SharedSynthesis(Artifact):
         images: Where they are stored.
         method: Name of the method that makes them.
         independent: Whether batches can be made in any order.
+        count: Number of images.
+        flops: FLOPs of making all of them.
     """
 
     kind: ClassVar[str] = KIND
@@ -28,7 +30,9 @@ class SharedSynthesis(Artifact):
 
     images: SyntheticImages
     method: str
-    independent: bool = True
+    independent: bool
+    count: int
+    flops: int
 
     @property
     def folder(self) -> Path:  # type: ignore[override]
@@ -48,8 +52,17 @@ class SharedSynthesis(Artifact):
     def parts(self, slots: int) -> list[list[int]]:
         """Return the missing batches, distributed over the slots."""
         missing = self.images.missing()
-        count = max(1, min(len(missing), slots)) if self.independent else 1
+        count = self.parallel(len(missing), slots)
         return [missing[part::count] for part in range(count)]
+
+    def parallel(self, missing: int, slots: int) -> int:
+        """Return how many parts are made at the same time.
+
+        Args:
+            missing: Number of missing batches.
+            slots: Number of parts that can be made in parallel.
+        """
+        return max(1, min(missing, slots)) if self.independent else 1
 
     def make(self, context: "TrainingContext", part: list[int], charge: Charge) -> None:
         """Make the given batches; none are left if a command was killed just before it completed the images."""

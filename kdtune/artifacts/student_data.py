@@ -16,7 +16,7 @@ from kdtune.specs.component import identity_of
 from kdtune.specs.identity import digest
 from kdtune.specs.synthetic_data import synthetic_images
 from kdtune.storage.files import TRAINING, exclusive_lock, replaced_atomically
-from kdtune.synthesis.base import Synthesizer
+from kdtune.synthesis.base import Options, Synthesizer
 from kdtune.synthesis.inverted_network import InvertedNetwork, statistics_layers
 
 if TYPE_CHECKING:
@@ -28,12 +28,16 @@ _ANY_NORMALISATION = (0.5, 0.25)
 
 def synthesizer_of(context: "TrainingContext[Any]") -> Synthesizer:
     """Return what makes the images of a study."""
+    return synthesizer_with(context)
+
+
+def synthesizer_with(context: "TrainingContext[Any]", options: Options | None = None) -> Synthesizer:
+    """Return what makes images, with other options than the study's if they are given."""
     component = context.study.synthesis
     assert component is not None
     kind = SYNTHESES.load(component.name, component.digest)
-    made: Synthesizer = kind(
-        kind.Options.model_validate(component.options), context.task.output_size, context.image_shape
-    )
+    options = options or kind.Options.model_validate(component.options)
+    made: Synthesizer = kind(options, context.task.output_size, context.image_shape)
     return made
 
 
@@ -41,15 +45,19 @@ def store_of(context: "TrainingContext[Any]") -> SyntheticImages:
     """Return the store of a study's images, which need not exist yet."""
     study, synthesizer = context.study, synthesizer_of(context)
     assert study.synthesis is not None
+    component, options = study.synthesis, synthesizer.common
+    if options.trial_batches:  # the shared images are those of the study without an adversarial term
+        shared = options.of_shared().model_dump(mode="json", exclude_none=True)
+        component = component.model_copy(update={"options": shared})
     depends_on = {
         "teacher": context.teacher_folder.name,
-        "synthesis": identity_of(study.synthesis),
+        "synthesis": identity_of(component),
         "shape": context.image_shape,
         "classes": context.task.output_size,
         "format": FORMAT,
     }
     name = f"{study.dataset.slug}-{study.teacher.slug}-{study.synthesis.slug}"
-    return SyntheticImages(images_folder(name, digest(depends_on)[:16]), len(synthesizer.common.batches))
+    return SyntheticImages(images_folder(name, digest(depends_on)[:16]), len(options.batches))
 
 
 def check_teacher(context: "TrainingContext[Any]") -> None:
@@ -69,7 +77,7 @@ def check_teacher(context: "TrainingContext[Any]") -> None:
 
 def make_images(context: "TrainingContext[Any]", numbers: list[int]) -> None:
     """Make and save batches of a study's images, and complete the store once all are there."""
-    store, synthesizer, teacher = store_of(context), synthesizer_of(context), _inverted_teacher(context)
+    store, synthesizer, teacher = store_of(context), synthesizer_of(context), inverted_teacher(context)
     if not synthesizer.independent and numbers:
         numbers = list(range(_continued(store, synthesizer, teacher), store.batches))
     for number in numbers:
@@ -85,9 +93,13 @@ def make_images(context: "TrainingContext[Any]", numbers: list[int]) -> None:
         if store.record() is None and not store.missing():
             made, classes = store.all_batches(), context.task.output_size
             write_sheet(made, classes, store.sheet)
-            teacher_macs = context.macs(context.study.teacher)
-            flops = synthesizer.flops(teacher_macs, 0) * len(made.images)
-            store.finish(made, {**facts_of(made, classes), "flops": flops})
+            store.finish(made, {**facts_of(made, classes), "flops": synthesis_flops(context)})
+
+
+def synthesis_flops(context: "TrainingContext[Any]") -> int:
+    """Return the FLOPs of making all images of a study."""
+    synthesizer = synthesizer_of(context)
+    return synthesizer.flops(context.macs(context.study.teacher), 0) * synthesizer.common.images
 
 
 def _continued(store: SyntheticImages, synthesizer: Synthesizer, teacher: InvertedNetwork) -> int:
@@ -107,8 +119,10 @@ def _continued(store: SyntheticImages, synthesizer: Synthesizer, teacher: Invert
     return finished
 
 
-def _inverted_teacher(context: "TrainingContext[Any]") -> InvertedNetwork:
-    return InvertedNetwork(context.teacher, context.arithmetic, *_normalisation(context))
+def inverted_teacher(context: "TrainingContext[Any]", *, untrained: bool = False) -> InvertedNetwork:
+    """Return the study's teacher, or an untrained one, through which gradients flow back to images."""
+    teacher = context.untrained_teacher() if untrained else context.teacher
+    return InvertedNetwork(teacher, context.arithmetic, *_normalisation(context, may_be_any=untrained))
 
 
 def _normalisation(context: "TrainingContext[Any]", *, may_be_any: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,6 +162,18 @@ def student_splits(context: "TrainingContext[Any]") -> Splits:
     return _with_parts(context, made.images, made.labels, train, held)
 
 
+def test_part(context: "TrainingContext[Any]", *, may_be_any: bool = False) -> ImageSet:
+    """Return the test part of the data set, normalised as the teacher's training images were.
+
+    Args:
+        context: The study's data and networks.
+        may_be_any: Whether any normalisation will do while there is no teacher.
+    """
+    arrays, (mean, std) = context.arrays, _normalisation(context, may_be_any=may_be_any)
+    rows, resident = np.arange(len(arrays.test_labels)), context.study.data.resident
+    return image_set(arrays.test_images, arrays.test_labels, rows, mean, std, context.device, resident=resident)
+
+
 def use_stand_ins(context: "TrainingContext[Any]") -> None:
     """Let a context measure and check a study before there are images; does nothing for a study on real images.
 
@@ -180,12 +206,11 @@ def _with_parts(
 ) -> Splits:
     """Return the parts of a study; the validation part is real if the study selects by it."""
     mean, std = _normalisation(context, may_be_any=may_be_any)
-    arrays, resident, device = context.arrays, context.study.data.resident, context.device
 
     def part(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> ImageSet:
-        return image_set(images, labels, rows, mean, std, device, resident=resident)
+        return image_set(images, labels, rows, mean, std, context.device, resident=context.study.data.resident)
 
-    test = part(arrays.test_images, arrays.test_labels, np.arange(len(arrays.test_labels)))
+    test = test_part(context, may_be_any=may_be_any)
     if context.study.selection == "synthetic":
         return Splits(part(images, labels, train), part(images, labels, held), test)
     real = context.teacher_splits.validation

@@ -11,12 +11,13 @@ import torch
 from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
-from kdtune.artifacts.student_data import store_of, student_splits
+from kdtune.artifacts.student_data import store_of, student_splits, test_part
 from kdtune.artifacts.study_networks import S, StudyNetworks
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
+from kdtune.artifacts.trial_images import trial_images_of
 from kdtune.data.arrays import Arrays
-from kdtune.data.batches import Splits
+from kdtune.data.batches import ImageSet, Splits
 from kdtune.data.sources import load_arrays, load_test_part
 from kdtune.specs.split_sizes import batch_sizes, folds_last_image, held_out_images, used_images
 from kdtune.specs.study import Setting
@@ -26,6 +27,8 @@ from kdtune.storage.paths import DataDir, data_dir
 from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
+from kdtune.training.changing_images import ChangingImages
+from kdtune.training.changing_images_distiller import DistillerOnChangingImages
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller
 from kdtune.training.epoch_metrics import EpochMetrics
@@ -101,6 +104,11 @@ class TrainingContext(StudyNetworks[S]):
         return student_splits(self) if self.study.synthesis else self.teacher_splits
 
     @cached_property
+    def test_part(self) -> ImageSet:
+        """The test part, on the device. Unlike :attr:`splits`, it needs no images that are made from the teacher."""
+        return test_part(self) if self.study.synthesis else self.splits.test
+
+    @cached_property
     def teacher_splits(self) -> Splits:
         """The parts of the data set, on which the teacher is trained and evaluated, on the device."""
         arrays = load_arrays(self.study, self._data_dir) if self.arrays.unopened_images else self.arrays
@@ -161,10 +169,16 @@ class TrainingContext(StudyNetworks[S]):
             seed: Seed of the repeat.
             start: File with the weights of the float student that a recipe quantises; None for untrained weights.
         """
-        return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None, start)
+        teacher = self._teacher_logits(seed) if recipe.needs_teacher else None
+        return self.training(recipe, seed, teacher, start, trial_images_of(self, recipe, seed))
 
     def training(
-        self, recipe: Recipe, seed: int, teacher: TeacherLogits | None, start: Path | None = None
+        self,
+        recipe: Recipe,
+        seed: int,
+        teacher: TeacherLogits | None,
+        start: Path | None = None,
+        changing: ChangingImages | None = None,
     ) -> Distiller:
         """Return a training of any network on the study's data; see :meth:`distiller`.
 
@@ -178,17 +192,12 @@ class TrainingContext(StudyNetworks[S]):
             weights = torch.load(start, map_location="cpu", weights_only=True) if start else None
             return quantised_training(recipe, seed, self.task, self.splits, self.device, weights)
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], lambda: self.task)
-        return Distiller(
-            recipe,
-            seed,
-            self.task,
-            self.splits,
-            self.device,
-            teacher,
-            arithmetic=self.arithmetic,
-            compiler=self.compiler,
-            captures=self.captures,
-        )
+        given = recipe, seed, self.task
+        if changing is None:
+            return Distiller(*given, self.splits, self.device, teacher, self.arithmetic, self.compiler, self.captures)
+        # Captured steps are shared between trainings, which have the same images.
+        splits = replace(self.splits, train=changing.train)
+        return DistillerOnChangingImages(changing, *given, splits, self.device, teacher, self.arithmetic, self.compiler)
 
     @cached_property
     def _repeat_logits(self) -> RepeatLogits:

@@ -18,6 +18,7 @@ from kdtune.planning.resources import Resources, gpu_shares
 from kdtune.planning.trial_plan import teacher_trainings, waits_for_energy
 from kdtune.specs.split_sizes import held_out_images
 from kdtune.specs.study import Study
+from kdtune.specs.synthetic_data import trial_images
 
 
 def inspect_study(
@@ -81,11 +82,16 @@ def _timings(
     from kdtune.forecast.step_timing import time_work
 
     study = context.study
-    due = _due(kinds, study, cached=not _missing_teachers(context), replays=study.teacher_logits == "replay")
+    made = not study.synthesis or _synthesis(context).is_complete()
+    due = _due(
+        kinds, study, cached=not _missing_teachers(context), replays=study.teacher_logits == "replay", images_made=made
+    )
     return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
 
 
-def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool) -> list[WorkKind]:
+def _due(
+    kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool, images_made: bool
+) -> list[WorkKind]:
     """Return the kinds of work that are still to be done.
 
     Args:
@@ -93,8 +99,10 @@ def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bo
         study: The study.
         cached: Whether the cache holds the teacher.
         replays: Whether the teacher's logits are stored and replayed.
+        images_made: Whether no synthetic image is missing.
     """
     not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
+    not_due |= {"synthesis"} if images_made else set()
     not_due |= {"teacher"} if study.teacher_weights else set()
     return [kind for kind in kinds if kind not in not_due]
 
@@ -152,14 +160,24 @@ def _inspection(
         energy_multiple=energy_multiple,
         synthesis=_synthesis(context) if study.synthesis else None,
         teacher_workload=asdict(_teacher_workload(context, workload)) if study.synthesis else None,
+        epoch_synthesis_flops=_epoch_synthesis_flops(context, workload),
         repeat_teachers={seed: str(context.teacher_folder_of(seed)) for seed in study.seeds()} if study.vary else {},
     )
 
 
 def _synthesis(context: Any) -> SharedSynthesis:
-    from kdtune.artifacts.student_data import store_of, synthesizer_of
+    from kdtune.artifacts.student_data import store_of, synthesis_flops, synthesizer_of
 
-    return SharedSynthesis(store_of(context), context.study.synthesis.name, synthesizer_of(context).independent)
+    synthesizer, name = synthesizer_of(context), context.study.synthesis.name
+    images, flops = synthesizer.common.images, synthesis_flops(context)
+    return SharedSynthesis(store_of(context), name, synthesizer.independent, images, flops)
+
+
+def _epoch_synthesis_flops(context: Any, workload: Workload) -> int:
+    from kdtune.artifacts.student_data import synthesizer_of
+
+    images = trial_images(context.study)
+    return synthesizer_of(context).flops(workload.teacher_macs, workload.student_macs) * images if images else 0
 
 
 def _teacher_workload(context: Any, workload: Workload) -> Workload:

@@ -224,9 +224,8 @@ class StudyWork:
             return
         folder = Path(inspection.compilations[with_teacher])
         networks = f"{study.teacher} and {study.student}" if with_teacher else str(study.student)
-        state.compilations[name] = {
-            folder.name: self._provide(SharedCode(folder, with_teacher, networks), CompilationInput)
-        }
+        code = SharedCode(folder, with_teacher, networks)
+        state.compilations[name] = {folder.name: self._provide(code, CompilationInput)}
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
         """Return the resolved settings that ``study.toml`` of each strategy records."""
@@ -248,6 +247,8 @@ class StudyWork:
             resolved["data"] = inspection.fingerprint
         if inspection.repeat_teachers:
             resolved["teachers"] = {str(seed): Path(folder).name for seed, folder in inspection.repeat_teachers.items()}
+        if inspection.epoch_synthesis_flops:
+            resolved["epoch_synthesis_flops"] = inspection.epoch_synthesis_flops
         if multiple := self._cost.energy or inspection.energy_multiple:
             resolved["energy_multiple"] = multiple
         return resolved

@@ -15,6 +15,7 @@ from kdtune.errors import Fault, SpecError, StudyInterrupted
 from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
+from kdtune.results.trial import phase_window
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
@@ -78,7 +79,7 @@ class TrialTraining:
         self._is_open = False
         self._attached = False
         self._earlier_uj: int | None = None
-        self._read_uj = 0
+        self._read_uj = self._phases_uj = 0
         self._read_at_s = 0.0
 
     def attach_meter(self, meter: MeterHandle, window: str, earlier_uj: int | None) -> None:
@@ -125,11 +126,14 @@ class TrialTraining:
     def _open(self) -> None:
         # The window opens with the first step, since Tune may move the trial of a starting worker to another worker.
         if self._window and not self._is_open and not self._attached:
-            from kdtune.energy.ledger import Window
-
             self._is_open = True
             self._read_at_s = time.monotonic()
-            self._meter.open(Window(self._window, "trials", os.getpid(), self._resources.cpus, self._shares))
+            self._open_window(self._window)
+
+    def _open_window(self, name: str) -> None:
+        from kdtune.energy.ledger import Window
+
+        self._meter.open(Window(name, "trials", os.getpid(), self._resources.cpus, self._shares))
 
     def _energy_j(self) -> float | None:
         """Return the energy of all attempts of the trial so far in joules, or None if unknown."""
@@ -150,10 +154,27 @@ class TrialTraining:
 
     def _epoch(self) -> dict[str, Any]:
         with self._closing_on_error():
+            if (images := self.distiller.changing_images) is not None:
+                with self._phase(images.phase):
+                    images.prepare(self.distiller.epoch, self.distiller.model)
             metrics = self.distiller.train_epoch()
             if self._checkpoints and self._epochs_left < 1:
                 self._checkpoints.epoch_done(self.distiller, is_last=True)
         return self._report(metrics)
+
+    @contextmanager
+    def _phase(self, phase: str) -> Iterator[None]:
+        """Charge a phase of the training to a window of its own; the trial's window is closed meanwhile."""
+        if not (self._window and self._is_open):
+            yield
+            return
+        own = phase_window(self._window, phase)
+        self._open_window(own)  # which closes the trial's, since a process works for one window at a time
+        try:
+            yield
+        finally:
+            self._phases_uj += self._meter.close(own, "done") or 0
+            self._open_window(self._window)
 
     @contextmanager
     def _closing_on_error(self) -> Iterator[None]:
@@ -180,6 +201,7 @@ class TrialTraining:
             return None
         if total is None:
             return None
+        total += self._phases_uj
         since, self._read_uj = total - self._read_uj, total
         self._read_at_s = time.monotonic()
         return since

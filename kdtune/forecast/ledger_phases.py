@@ -104,17 +104,22 @@ class _Trials:
 
     Attributes:
         open_since_ns: Time at which each window that is open now was opened, by id.
-        ended: Number of windows that were closed.
+        closed: Attempts whose windows were closed. An attempt has several if its phases have windows of their own.
         wall_s: Sum of the windows' durations, in seconds.
         cpu_s: Sum of their CPU times, in seconds.
         max_concurrent: Largest number of windows that were open at the same time.
     """
 
     open_since_ns: dict[str, int] = field(default_factory=dict)
-    ended: int = 0
+    closed: set[str] = field(default_factory=set)
     wall_s: float = 0.0
     cpu_s: float = 0.0
     max_concurrent: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Number of attempts that ended."""
+        return len(self.closed)
 
     def add(self, record: Record, window: Window) -> None:
         """Add the opening or the closing of a window."""
@@ -123,7 +128,7 @@ class _Trials:
             self.max_concurrent = max(self.max_concurrent, len(self.open_since_ns))
         elif window.id in self.open_since_ns:
             wall_s = (record.counters.t_ns - self.open_since_ns.pop(window.id)) / 1e9
-            self.ended += 1
+            self.closed.add("/".join(window.id.split("/")[:2]))
             self.wall_s += wall_s
             self.cpu_s += record.windows.get(window.id, 0) / 1e6
 

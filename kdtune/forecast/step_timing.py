@@ -12,10 +12,12 @@ from statistics import median
 import torch
 
 from kdtune.artifacts.shared_code import code_found
+from kdtune.artifacts.student_data import synthesizer_of
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
+from kdtune.forecast.synthesis_timing import syntheses
 from kdtune.specs.quantisation import Quantisation
 from kdtune.specs.trial_spec import Recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
@@ -41,8 +43,9 @@ _QUANTISED: dict[WorkKind, Quantisation] = {
     "calibrating": Quantisation(kind="ptq", images=2**31),
 }
 
-#: Given a number of images per unit, repeats a unit of work without end and yields the number of images in each.
-_Units = Callable[[int], Iterator[int]]
+#: Given a number of images per unit, repeats a unit of work without end and yields the number of images in each, or
+#: the part of an image for which the unit stands.
+_Units = Callable[[int], Iterator[float]]
 
 
 def time_work(
@@ -104,7 +107,7 @@ class _Timer:
             size = min(batch_size, 2 * size)
         count = max(1, int(self.slice_s / _CHUNKS / step_s))
         self.watch.lap()
-        chunks: list[tuple[float, float, int]] = []
+        chunks: list[tuple[float, float, float]] = []
         began_s = time.perf_counter()
         while len(chunks) < _FEWEST_CHUNKS or time.perf_counter() - began_s < self.slice_s:
             chunks.append(self._chunk(repeated, count))
@@ -114,7 +117,7 @@ class _Timer:
         wall_s, cpu_s = (median(chunk[place] / chunk[2] for chunk in chunks) for place in (0, 1))
         return replace(usage, wall_s=wall_s, cpu_s=cpu_s), size
 
-    def _chunk(self, units: Iterator[int], count: int) -> tuple[float, float, int]:
+    def _chunk(self, units: Iterator[float], count: int) -> tuple[float, float, float]:
         """Return wall seconds, CPU seconds and images of some units of work."""
         self._synchronise()
         wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -129,7 +132,7 @@ class _Timer:
 
 def _recipe(context: TrainingContext, kind: WorkKind) -> Recipe | None:
     """Return the recipe of the trainings that a kind of work consists of; None if it is no training."""
-    if kind in ("evaluation", "teacher_evaluation", "teacher_logits"):
+    if kind in ("evaluation", "teacher_evaluation", "teacher_logits", "synthesis", "trial_images"):
         return None
     if kind == "teacher":
         return teacher_recipe(context.study)
@@ -147,6 +150,10 @@ def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tu
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
         return lambda size: _evaluations(context, model, images, size), min(images.pass_size, len(images))
+    if kind in ("synthesis", "trial_images"):
+        options, against_student = synthesizer_of(context).common, kind == "trial_images"
+        size = options.batch_size if against_student else min(options.batch_size, options.images)
+        return lambda size: syntheses(context, size, against_student=against_student), size
     train = context.splits.train
     return lambda size: _teacher_passes(context, size), min(train.pass_size, len(train))
 

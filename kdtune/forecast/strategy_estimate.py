@@ -14,8 +14,9 @@ from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
 
 #: Kinds of work in a study: a student's step with a teacher and without one, an evaluation of the student, computing
-#: the teacher's logits for the logit store, steps and evaluations of the teacher's own training, and steps of a student
-#: that is being quantised, with training and without.
+#: the teacher's logits for the logit store, steps and evaluations of the teacher's own training, making images from the
+#: teacher, once for all trainings or in each of them against its own student, and steps of a student that is being
+#: quantised, with training and without.
 WorkKind = Literal[
     "distilling",
     "labels",
@@ -23,6 +24,8 @@ WorkKind = Literal[
     "teacher_logits",
     "teacher",
     "teacher_evaluation",
+    "synthesis",
+    "trial_images",
     "quantising",
     "calibrating",
 ]
@@ -250,6 +253,25 @@ class TeacherEstimate:
     charged_uj: int | None
     given: bool = False
     missing: int = 1
+
+
+@dataclass(frozen=True)
+class SynthesisEstimate:
+    """Expected cost of making images from the teacher once for all trainings.
+
+    Attributes:
+        images: Number of images.
+        synthesis_flops: FLOPs of making all of them, which no other figure contains.
+        wall_s: Seconds, for the images that are not in the cache yet; None if unknown.
+        charged_uj: Energy that each strategy is charged, in microjoules; None if unknown.
+        due_uj: The part of it that must still be spent, in microjoules; None if unknown.
+    """
+
+    images: int
+    synthesis_flops: int
+    wall_s: float | None
+    charged_uj: int | None
+    due_uj: int | None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,15 @@
-"""Test of the paper's claim about the cost of tuning, from the energies of a grid and of a tau drawn for each batch."""
+"""Tests of the paper's claims about the cost of tuning, from the energies of a grid and of a drawn tau."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kdtune.analysis.green_index import EnergyKey
-from kdtune.analysis.repeat_energy import MOST_SHARED, energy_of_repeats, energy_ratio
+from kdtune.analysis.repeat_energy import (
+    MOST_SHARED,
+    RepeatEnergy,
+    energy_of_repeats,
+    energy_ratio,
+    energy_ratio_with_known_common,
+)
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within
 from kdtune.energy.attribution import FLAGS, SHARED_NODE
 from kdtune.paper.evidence import Evidence, PairComparison
@@ -21,29 +27,55 @@ LIVE_TEACHER = "teacher_logits=live"
 
 def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Return evidence on the ratio of a grid's energy to that of a drawn tau: as run, and for training only."""
-    figures: tuple[tuple[str, EnergyKey], ...] = (("as run", "charged_kwh"), ("training only", "training_kwh"))
+    on_real_images = [study for study in studies if study.study.synthesis is None]
+    return _evidence(on_real_images, (("as run", "charged_kwh", _independent), _TRAINING))
+
+
+def cost_without_data(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """Return the same evidence from studies without data: with the images, made once for all, and for training only."""
+    data_free = [study for study in studies if study.study.synthesis is not None]
+    return _evidence(data_free, (("as run with the images", "charged_kwh", _with_images), _TRAINING))
+
+
+#: Returns the interval of the ratio of two energies, and why it allows no verdict, or an empty string.
+_Ratio = Callable[[RepeatEnergy, RepeatEnergy], tuple[Interval | None, str]]
+
+
+def _independent(first: RepeatEnergy, second: RepeatEnergy) -> tuple[Interval | None, str]:
+    shared = max(first.common, second.common)
+    why = f"{shared:.0%} of the energy is common to the repeats, so they are not independent measurements"
+    return energy_ratio(first, second), why if shared > MOST_SHARED else ""
+
+
+def _with_images(first: RepeatEnergy, second: RepeatEnergy) -> tuple[Interval | None, str]:
+    return energy_ratio_with_known_common(first, second), ""
+
+
+#: A measure: its name, the energy that is compared, and how.
+_Measure = tuple[str, EnergyKey, _Ratio]
+
+_TRAINING: _Measure = ("training only", "training_kwh", _independent)
+
+
+def _evidence(studies: Sequence[StudyRun], measures: Sequence[_Measure]) -> list[Evidence]:
     return [
-        _cost_ratio(pair, measure, key)
+        _cost_ratio(pair, *measure)
         for study in studies
         for pair in study.both("grid", "stochastic")
-        for measure, key in figures
+        for measure in measures
     ]
 
 
-def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: EnergyKey) -> Evidence:
+def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: EnergyKey, ratio_of: _Ratio) -> Evidence:
     comparison = PairComparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
     if reason := _not_comparable(runs):
         return comparison.unsettled(reason)
     first, second = (energy_of_repeats(run.folder, run.result, key) for run in runs)
     assert first is not None and second is not None, "their energy was measured"
-    ratio = energy_ratio(first, second)
+    ratio, reason = ratio_of(first, second)
     if ratio is None:
         return comparison.unsettled("no seed in common")
-    shared = max(first.common, second.common)
-    if shared > MOST_SHARED:
-        reason = f"{shared:.0%} of the energy is common to the repeats, so they are not independent measurements"
-        return comparison.unsettled(reason, interval=ratio)
-    return comparison.judged(ratio, _costs_nineteen)
+    return comparison.unsettled(reason, interval=ratio) if reason else comparison.judged(ratio, _costs_nineteen)
 
 
 def _costs_nineteen(interval: Interval) -> Verdict:

@@ -164,7 +164,7 @@ def _estimated_plan(
     slots: int,
     executor: str,
 ) -> StudyPlan:
-    """Estimate the cost of all strategies, the teacher and its logits."""
+    """Estimate the cost of all strategies, the teacher, its logits and the images made from it."""
     assert inspection.timings is not None
     earlier = find_completed(folder.path.parent, machine.hardware, executor)
     session = session_estimate(earlier)
@@ -191,9 +191,9 @@ def _estimated_plan(
             estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
         ],
         teacher=estimator.teacher(missing=inspection.missing_teachers) if with_teacher else None,
-        logits=estimator.logits if with_teacher and inspection.logit_stores else None,
+        logits=estimator.shared.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
-        images_uj=estimator.images_uj or 0,
+        images=estimator.shared.images,
         students={name: before for name in strategies if (before := estimator.before(name))},
         session=session,
         slots=slots,

@@ -3,10 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
 
-from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.logit_store import LogitStore
 from kdtune.artifacts.shared_synthesis import SharedSynthesis
 from kdtune.energy.flops import Workload
@@ -14,7 +11,6 @@ from kdtune.energy.sensors.node import Hardware
 from kdtune.forecast.earlier_strategies import CompletedStrategy
 from kdtune.forecast.strategy_estimate import (
     Conditions,
-    LogitsEstimate,
     StrategyOverhead,
     TeacherEstimate,
     TimeAndEnergy,
@@ -27,11 +23,12 @@ from kdtune.forecast.strategy_estimate import (
 from kdtune.planning.predecessors import predecessor
 from kdtune.planning.resources import Resources
 from kdtune.planning.session_estimate import SessionEstimate
+from kdtune.planning.shared_estimates import SharedEstimates
 from kdtune.planning.step_kinds import has_same_epochs, step_kind, trained_share
 from kdtune.planning.trial_plan import epochs_of, first_recipe, make_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
-from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
+from kdtune.specs.synthetic_data import trial_images
 
 
 class Estimator:
@@ -69,10 +66,9 @@ class Estimator:
             synthesis: Images that are made from the teacher; None for a study on real images.
             of_teacher: Sizes of the teacher's own training; None for ``workload``.
         """
-        self._synthesis, self._of_teacher = synthesis, of_teacher or workload
+        self._of_teacher = of_teacher or workload
         self._study = study
         self._stores = stores
-        self._compilations = compilations or {}
         self._workload = workload
         self._timings = timings
         self._hardware = hardware
@@ -88,6 +84,8 @@ class Estimator:
             len(hardware.gpus),
             resources.trials_per_gpu,
         )
+        #: Estimates of what is made once for all strategies.
+        self.shared = SharedEstimates(timings, self._conditions, stores, compilations, synthesis)
 
     def strategy(self, name: str, trials: int) -> StrategyEstimate:
         """Return the estimate of a strategy.
@@ -111,12 +109,13 @@ class Estimator:
         training = training * float(share)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, training, idle_uw, overhead, self._conditions)
-        compiled_uj, images_uj, before = self.compiled_uj(name), self.images_uj, self.before(name)
+        compiled_uj, images, before = self.compiled_uj(name), self.shared.images, self.before(name)
+        images_uj = images.charged_uj if images else 0
         charged_uj = sum_or_none(
             own_uj,
             before.charged_uj if before else 0,
             self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
-            self.logits.charged_uj if replays else 0,
+            self.shared.logits.charged_uj if replays else 0,
             compiled_uj or 0,
             images_uj or 0,
         )
@@ -134,7 +133,7 @@ class Estimator:
             + (before.gflops_millions if before else 0),
             training_flops=round(trials * share * (flops + meta_flops))
             + (before.training_flops if before else 0)
-            + (workload.teacher_passes_flops(self.logits.passes) if replays else 0),
+            + (workload.teacher_passes_flops(self.shared.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
             complete=complete and self._session.complete and None not in (compiled_uj, images_uj),
@@ -172,45 +171,9 @@ class Estimator:
         Returns:
             0 if nothing is compiled for the strategy; None if the code has not been compiled yet.
         """
-        live_teacher = uses_teacher(self._study, name) and not self._stores
-        if live_teacher not in self._compilations or predecessor(self._study, name):
+        if predecessor(self._study, name):
             return 0
-        one = CompiledCode(Path(self._compilations[live_teacher]))
-        spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
-        return spent.charged_uj if spent else None
-
-    @property
-    def images_uj(self) -> int | None:
-        """Energy of the synthetic images, in microjoules: 0 for real ones, None if they have not been made yet."""
-        if (made := self._synthesis) is None:
-            return 0
-        spent = ledger_summary(made.ledger, dedicated=self._study.is_dedicated) if made.is_complete() else None
-        return spent.charged_uj if spent else None
-
-    @cached_property
-    def logits(self) -> LogitsEstimate:
-        """Estimate of computing the teacher's logits once for all trainings."""
-        fills = [self._fill(store) for store in self._stores]
-        charged_uj, due_uj = (sum_or_none(*(fill[place] for fill in fills)) for place in (1, 2))
-        return LogitsEstimate(
-            bytes=sum(store.bytes for store in self._stores),
-            passes=sum(store.shape.epochs * store.shape.images for store in self._stores),
-            wall_s=sum(fill[0] for fill in fills),
-            charged_uj=None if charged_uj is None else round(charged_uj),
-            due_uj=None if due_uj is None else round(due_uj),
-        )
-
-    def _fill(self, store: LogitStore) -> tuple[float, float | None, float | None]:
-        """Return, for one store, the remaining time in s, its total energy and its remaining energy in microjoules."""
-        spent = ledger_summary(store.ledger, dedicated=self._study.is_dedicated)
-        missing = len(store.missing_epochs())
-        if not missing:
-            return 0.0, spent.charged_uj if spent else None, 0.0
-        parts = min(missing, self._conditions.slots)
-        part = self._timings.per_image["teacher_logits"] * (missing * store.shape.images / parts)
-        nothing = StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0))
-        wall_s, due_uj = strategy_charge(parts, part, self._idle_uw(parts), nothing, self._conditions)
-        return wall_s, sum_or_none(spent.charged_uj if spent else 0, due_uj), due_uj
+        return self.shared.compiled_uj(live_teacher=uses_teacher(self._study, name) and not self._stores)
 
     def teacher(self, *, missing: int) -> TeacherEstimate:
         """Return the estimate of the training of the teacher, or of the evaluation of a given one, without start-up.
@@ -261,6 +224,8 @@ class Estimator:
         batch = min(self._study.training.batch_size, self._workload.train_images)
         fewer = "" if timed >= batch else f", timed with {timed} of the {batch} images of a batch"
         epoch = self._timings.student_epoch(workload, with_teacher=with_teacher, kind=kind) * (1 + look_aheads)
+        if own := trial_images(self._study):
+            epoch = epoch + self._timings.per_image["trial_images"] * own
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:

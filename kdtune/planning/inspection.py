@@ -38,6 +38,7 @@ class Inspection:
         energy_multiple: Training energy of a distillation divided by that of the student alone, with four decimals;
             None if no strategy needs it.
         repeat_teachers: Folder of the teacher of each repeat, by its seed; empty if all repeats share one.
+        epoch_synthesis_flops: FLOPs of the images that a training makes before each epoch against its own student.
     """
 
     workload: dict[str, int]
@@ -55,6 +56,7 @@ class Inspection:
     synthesis: SharedSynthesis | None = None
     teacher_workload: dict[str, int] | None = None
     repeat_teachers: dict[int, str] = field(default_factory=dict)
+    epoch_synthesis_flops: int = 0
 
     @property
     def of_teacher(self) -> Workload:

@@ -10,6 +10,7 @@ from kdtune.planning.predecessors import predecessor
 from kdtune.planning.resources import Resources
 from kdtune.planning.trial_plan import first_recipe, make_strategies, strategies_of, uses_teacher
 from kdtune.specs.study import Study
+from kdtune.specs.synthetic_data import trial_images
 
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
 _COST_FIELDS = {"task", "dataset", "data", "synthesis", "selection", "validation"}
@@ -39,7 +40,9 @@ def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
     labels = [one for name in strategies for one in (name, predecessor(study, name)) if one is not None]
     kinds = {kind for name in labels for kind in step_kinds(study, name)}
     logits: list[WorkKind] = ["teacher_logits"] if "distilling" in kinds and study.teacher_logits != "live" else []
-    return [*sorted(kinds), *logits, "evaluation"]
+    images: list[WorkKind] = ["synthesis"] if study.synthesis else []
+    images += ["trial_images"] if trial_images(study) else []
+    return [*sorted(kinds), *logits, *images, "evaluation"]
 
 
 def trained_share(study: Study, label: str, epochs: int) -> Fraction:

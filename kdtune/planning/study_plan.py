@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.energy.carbon import Carbon
-from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate, sum_or_none
+from kdtune.forecast.strategy_estimate import LogitsEstimate, SynthesisEstimate, TeacherEstimate, sum_or_none
 from kdtune.planning.estimates import SessionEstimate
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
@@ -33,7 +33,7 @@ class StudyPlan:
             step.
         students: Estimate of the strategy with whose students a strategy begins, without the session, by the latter.
         compiled_uj: Energy of compilation, by strategy, that is charged to it but already used; in microjoules.
-        images_uj: Energy of the synthetic images that is charged to each strategy but already used; in microjoules.
+        images: Estimate of making images from the teacher once for all trainings; None for a study on real images.
     """
 
     study: Study
@@ -47,7 +47,7 @@ class StudyPlan:
     remarks: tuple[str, ...]
     logits: LogitsEstimate | None = None
     compiled_uj: Mapping[str, int] = field(default_factory=dict)
-    images_uj: int = 0
+    images: SynthesisEstimate | None = None
     students: Mapping[str, StrategyEstimate] = field(default_factory=dict)
 
     @property
@@ -55,7 +55,10 @@ class StudyPlan:
         """Duration of the whole command in seconds; strategies run one after the other."""
         teacher_s = self.teacher.wall_s if self.teacher else 0.0
         logits_s = self.logits.wall_s if self.logits else 0.0
-        return sum_or_none(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
+        images_s = (self.images.wall_s or 0.0) if self.images else 0.0
+        return sum_or_none(
+            self.session.charge.wall_s, teacher_s, logits_s, images_s, *(one.wall_s for one in self.estimates)
+        )
 
     @property
     def total_uj(self) -> int | None:
@@ -67,11 +70,18 @@ class StudyPlan:
         repeated = None if shared is None else -shared * (len(self.estimates) - 1)
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
-        used = -sum(self.compiled_uj.values()) - self.images_uj * len(self.estimates)
+        used = -sum(self.compiled_uj.values())
         students = (None if one.charged_uj is None else -one.charged_uj for one in self.students.values())
         own = (self._without_logits(one) for one in self.estimates)
-        total = sum_or_none(repeated, teacher, due, used, *students, *own)
+        total = sum_or_none(repeated, teacher, due, used, self._images_uj, *students, *own)
         return None if total is None else round(total)
+
+    @property
+    def _images_uj(self) -> int:
+        """Energy of making the images that are missing, less what the strategies are charged for all of them."""
+        if self.images is None or self.images.charged_uj is None:
+            return 0  # if it is unknown, no strategy's estimate includes it
+        return (self.images.due_uj or 0) - self.images.charged_uj * len(self.estimates)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:
         """Return the energy of a strategy without its charge for shared logits, in microjoules."""
@@ -91,6 +101,7 @@ class StudyPlan:
     def complete(self) -> bool:
         """Whether all figures include start-up; otherwise they are lower bounds."""
         made = (self.teacher is None or self.teacher.cached) and (self.logits is None or not self.logits.due_uj)
+        made = made and (self.images is None or self.images.due_uj == 0)
         return made and all(one.complete for one in self.estimates)
 
     def as_json(self) -> dict[str, Any]:
@@ -113,6 +124,7 @@ class StudyPlan:
                 "teacher_logits": {**asdict(self.logits), **self._reported(self.logits.due_uj)}
                 if self.logits
                 else None,
+                "synthesis": {**asdict(self.images), **self._reported(self.images.due_uj)} if self.images else None,
                 "numerics": self.study.numerics.model_dump(),
                 "total": {
                     "trials": sum(one.trials for one in self.estimates),

@@ -6,13 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate
+from kdtune.forecast.strategy_estimate import LogitsEstimate, SynthesisEstimate, TeacherEstimate
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.cost_rows import CostUnits, flops_of
 from kdtune.report.number_formats import NOTHING, describe_point, duration, significant
 from kdtune.report.row_names import network_name
 from kdtune.report.split_table import PLAIN_HEAD
-from kdtune.report.units import co2_unit, energy_unit, flops_unit
+from kdtune.report.units import co2_unit, energy_unit, flops, flops_unit
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.wording import counted
@@ -43,6 +43,8 @@ def plan_table(plan: StudyPlan) -> RenderableType:
     table.add_section()
     if plan.teacher:
         table.add_row(*_teacher_row(plan, plan.teacher, units))
+    if plan.images:
+        table.add_row(*_images_row(plan, plan.images, units))
     if plan.logits and plan.logits.due_uj != 0:
         table.add_row(*_logits_row(plan, plan.logits, units))
     table.add_row(*_total_row(plan, units))
@@ -86,6 +88,14 @@ def _logits_row(plan: StudyPlan, logits: LogitsEstimate, units: CostUnits) -> li
     return [f"its logits, computed once ({logits.bytes / 1e9:.2g} GB)", NOTHING, NOTHING, NOTHING, *figures]
 
 
+def _images_row(plan: StudyPlan, images: SynthesisEstimate, units: CostUnits) -> list[str]:
+    name = f"{images.images} images from the teacher"
+    if images.due_uj == 0:
+        return [f"{name}, already in the cache", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
+    figures = _figures(plan, units, images.wall_s, images.due_uj, complete=False)
+    return [f"{name}, made once", NOTHING, NOTHING, NOTHING, *figures]
+
+
 def _total_row(plan: StudyPlan, units: CostUnits) -> list[str]:
     total = plan.as_json()["plan"]["total"]
     figures = _figures(plan, units, plan.total_wall_s, plan.total_uj, complete=plan.complete)
@@ -114,6 +124,11 @@ def _notes(plan: StudyPlan) -> list[str]:
         lines.append(sentence if len(names) == len(plan.estimates) else f"{', '.join(names)}: {sentence}")
     if plan.teacher and not plan.teacher.cached:
         lines.append("Teacher: from timed steps, without the start of a worker.")
+    if plan.images:
+        lines.append(
+            "The images are made from the teacher once for all trainings and charged to each strategy as if it ran "
+            f"alone. Making them takes {flops(plan.images.synthesis_flops)}, which no column contains."
+        )
     if not plan.complete:
         lines.append("Figures marked > do not include all of the start-up, so the actual values will be higher.")
     if plan.study.repeats > 1:

@@ -24,6 +24,10 @@ def synthetic_images_notes(results: Sequence[StrategyResult], carbon: Carbon) ->
             "The images were made once for all trainings. Every strategy is charged for them as if it had run alone, "
             f"outside 'training only': {units.energy(kwh)}.{operations}"
         )
+    own = {one.strategy: one.cost.trial_synthesis_uj for one in results if one.cost.trial_synthesis_uj is not None}
+    if own:
+        spent = ", ".join(f"{name} {units.energy(carbon.kwh(energy_uj))}" for name, energy_uj in own.items())
+        lines.append(f"Each training made further images against its own student, within 'training only': {spent}.")
     return lines
 
 

@@ -13,7 +13,7 @@ from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import STUDENTS, LedgerSummary, SharedInputs
-from kdtune.results.trial import EVALUATION
+from kdtune.results.trial import EVALUATION, phase_window
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
@@ -48,7 +48,8 @@ def cost_of(
         gflops_millions=nominal / 1e15,
         training_flops=executed,
         meta_flops=meta or None,
-        synthesis_flops=sum(one.flops for one in shared.synthesis.values()) or None,
+        synthesis_flops=_synthesis_flops(folder, log, shared) or None,
+        trial_synthesis_uj=_trial_synthesis_uj(log, account),
         teachers=len(shared.teachers) if shared.other_teachers else None,
         energy_uj=_energy_by_bucket(account) if metered else dict.fromkeys(_energy_by_bucket(account)),
         sources_uj=account.sources if metered else None,
@@ -160,6 +161,22 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedIn
         nominal += round(before.gflops_millions * 1e15)
         executed += before.training_flops
     return nominal, executed + meta, meta
+
+
+def _synthesis_flops(folder: StrategyFolder, log: TrialLog, shared: SharedInputs) -> int:
+    """Return the FLOPs of making images from the teacher: those that are shared, and those of each training."""
+    of_epoch = int(folder.resolved().get("epoch_synthesis_flops", 0))
+    return sum(one.flops for one in shared.synthesis.values()) + of_epoch * sum(
+        trial.epochs for trial in log.trials.values()
+    )
+
+
+def _trial_synthesis_uj(log: TrialLog, account: Account) -> int | None:
+    """Return the energy of the images that trainings made against their own students; None if they made none."""
+    suffix = phase_window("", "synthesis")
+    used = [window for trial in log.trials.values() for window in trial.windows if window.endswith(suffix)]
+    known = [account.windows[window] for window in used if window in account.windows]
+    return sum(known) if known else None
 
 
 def _uncertainty(account: Account, inputs: list[LedgerSummary], *, dedicated: bool) -> dict[str, int]:

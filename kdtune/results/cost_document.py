@@ -169,6 +169,8 @@ class Cost:
         carbon: Factors that convert energy to CO2.
         hardware: The metered nodes.
         synthesis_flops: FLOPs of making synthetic images, which are part of no other figure; None if there are none.
+        trial_synthesis_uj: The part of ``trials`` that made images against the trials' own students, in microjoules;
+            None if no trial did.
         meta_flops: Those of the executed FLOPs that meta-gradients added; None if there are none.
         teachers: Number of teachers in ``teacher_kwh`` if the repeats have teachers of their own; None otherwise.
     """
@@ -202,6 +204,7 @@ class Cost:
     hardware: tuple[Node, ...]
     meta_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     synthesis_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    trial_synthesis_uj: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     teachers: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     def of_one_model(self, total: float | None) -> float | None:

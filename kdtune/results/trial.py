@@ -128,8 +128,23 @@ class Trial:
 
     @property
     def windows(self) -> list[str]:
-        """Ids of the windows of all attempts."""
-        return [self.window(attempt) for attempt in range(1, self.attempts + 1)]
+        """Ids of the windows of all attempts, and of their phases that have a window of their own, used or not."""
+        own = [self.window(attempt) for attempt in range(1, self.attempts + 1)]
+        return own + [phase_window(window, phase) for window in own for phase in PHASES]
+
+
+#: Phases of a training that have a window of their own.
+PHASES = ("synthesis",)
+
+
+def phase_window(window: str, phase: str) -> str:
+    """Return the id of the window of a phase of an attempt.
+
+    Args:
+        window: Id of the attempt's window.
+        phase: One of :data:`PHASES`.
+    """
+    return f"{window}/{phase}"
 
 
 #: Prefix of the ids of evaluation windows; no trial id has it.

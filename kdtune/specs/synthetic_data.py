@@ -1,5 +1,6 @@
 """Settings of studies without data, whose training images are made from the teacher."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -36,11 +37,15 @@ def settle_synthesis(table: dict[str, Any], where: str) -> list[Fault]:
         options = model.model_validate(component.options)
     except ValidationError as error:
         return faults_of(error, model, where, "synthesis")
-    if getattr(options, "needs_student", False):
-        problem = (
-            "images against the student would have to be made in each trial, which kdtune does not do; set adv = 0"
-        )
-        return [Fault(where, "synthesis.adv", problem)]
+    if getattr(options, "trial_batches", 0):
+        if table.get("teacher_logits") == "replay":
+            problem = "each trial makes images of its own, for which no logits can be stored; set live, or leave it out"
+            return [Fault(where, "teacher_logits", problem)]
+        data = table.get("data")
+        if isinstance(data, Mapping) and data.get("resident") is False:
+            problem = "images that a trial makes stay on the device; leave resident out, or set synthesis.adv = 0"
+            return [Fault(where, "data.resident", problem)]
+        table["teacher_logits"] = "live"
     filled = options.model_dump(mode="json", exclude_none=True)
     table["synthesis"] = component.model_copy(update={"options": filled})
     return []
@@ -77,3 +82,12 @@ def synthetic_images(setting: Setting) -> tuple[int, int]:
     assert setting.synthesis is not None
     images, held_out = (int(setting.synthesis.options[key]) for key in ("images", "held_out"))
     return images - held_out, held_out
+
+
+def trial_images(setting: Setting) -> int:
+    """Return how many images each trial makes against its own student before each epoch; 0 for most studies."""
+    if setting.synthesis is None:
+        return 0
+    kind = SYNTHESES.load(setting.synthesis.name, setting.synthesis.digest)
+    options = kind.Options.model_validate(setting.synthesis.options)
+    return int(options.trial_batches * options.batch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -19,6 +19,9 @@ Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 
 #: Number of iterations.
 Iterations = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+
+#: Iterations of a batch that are timed to estimate what the whole batch takes.
+TIMED_ITERATIONS = 4
 
 
 class Options(FrozenModel):
@@ -50,28 +53,60 @@ class Options(FrozenModel):
         return [self.batch_size] * whole + ([left] if left else [])
 
     @property
-    def needs_student(self) -> bool:
-        """Whether images depend on the student, so that each trial makes its own."""
-        return False
+    def trial_batches(self) -> int:
+        """Batches that each trial makes against its own student before each epoch; 0 if no image depends on it."""
+        return 0
+
+    def of_shared(self) -> Self:
+        """Return options of the images that all trials share, which do not depend on a student."""
+        return self
+
+    def for_timing(self, images: int) -> tuple[Self, float]:
+        """Return options for a piece of the work that is timed, and the share of a whole batch that it is.
+
+        Args:
+            images: Number of images in the batch.
+        """
+        return self.model_copy(update={"images": images, "batch_size": images}), 1.0
 
 
 class InversionOptions(Options):
     """Options of methods that invert the teacher.
 
     Attributes:
+        iterations: Steps of the optimiser for each batch.
         bn: Weight of the distance of statistics.
         class_weight: Weight of the cross-entropy with the drawn classes.
-        adv: Weight of the student's disagreement; with more than 0, each trial makes images of its own.
+        adv: Weight of the student's disagreement; with more than 0, each trial makes images of its own as well.
+        own_batches: With ``adv``, the batches that each trial makes before each epoch; 1 by default.
     """
 
+    iterations: Iterations
     bn: Weight
     class_weight: Weight = 1.0
     adv: Weight = 0.0
+    own_batches: int | None = Field(default=None, ge=1, le=100_000, strict=True)
+
+    @model_validator(mode="after")
+    def _makes_own_batches_with_a_student(self) -> Self:
+        if self.own_batches is not None and not self.adv:
+            raise ValueError("own_batches has no effect with adv = 0: then all trials share the same images")
+        return self
 
     @property
-    def needs_student(self) -> bool:
-        """Whether the student's disagreement has a weight."""
-        return self.adv > 0
+    def trial_batches(self) -> int:
+        """Batches of a trial before each epoch; see the base class."""
+        return (self.own_batches or 1) if self.adv else 0
+
+    def of_shared(self) -> Self:
+        """Return the same options without the student's disagreement."""
+        return self.model_copy(update={"adv": 0.0, "own_batches": None})
+
+    def for_timing(self, images: int) -> tuple[Self, float]:
+        """Return options with a few iterations; see the base class."""
+        one_batch, _ = super().for_timing(images)
+        iterations = min(TIMED_ITERATIONS, self.iterations)
+        return one_batch.model_copy(update={"iterations": iterations}), iterations / self.iterations
 
 
 class Synthesizer(ABC):
@@ -134,6 +169,14 @@ class Synthesizer(ABC):
     def remembered(self) -> int:
         """Number of batches on which the next one depends."""
         return 0
+
+    def rehearse(self, images: torch.Tensor, teacher: InvertedNetwork) -> None:  # noqa: B027 - optional
+        """Take on the state in which most batches are made, if that makes them slower than the first; for timing.
+
+        Args:
+            images: Any images, as :meth:`make` returns them.
+            teacher: The teacher.
+        """
 
     @abstractmethod
     def flops(self, teacher_macs: int, student_macs: int) -> int:

@@ -216,13 +216,25 @@ class Cmi(base.Synthesizer):
 
     def remember(self, number: int, images: torch.Tensor, teacher: InvertedNetwork) -> None:
         """Add the features of two views of finished images to the memory."""
+        if self._options.contrast and self._options.memory:
+            self._memory.add(*self._features(number, images, teacher))
+
+    def rehearse(self, images: torch.Tensor, teacher: InvertedNetwork) -> None:
+        """Fill the memory with as many images as a step draws."""
+        drawn = min(self._options.negatives, self._options.memory)
+        if self._options.contrast and drawn:
+            times = -(-drawn // len(images))
+            self._memory.add(*(one.repeat(times, 1) for one in self._features(0, images, teacher)))
+
+    def _features(
+        self, number: int, images: torch.Tensor, teacher: InvertedNetwork
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the features of a local and of a global view of a finished batch, (n, features) each."""
         import torch
 
         from kdtune.synthesis.views import resized_crops, shifted
 
         options = self._options
-        if not (options.contrast and options.memory):
-            return
         generator = torch.Generator().manual_seed(derive_seed(self.common.seed, "synthesis", "memory", number))
         pixels = images.float() / 255
         views = (
@@ -232,4 +244,4 @@ class Cmi(base.Synthesizer):
         with torch.no_grad(), teacher.watched():
             local, whole = (teacher(teacher.normalised(view), with_features=True).features for view in views)
         assert local is not None and whole is not None
-        self._memory.add(local, whole)
+        return local, whole

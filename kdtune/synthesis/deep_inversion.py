@@ -18,7 +18,7 @@ last term as in their Adaptive DeepInversion: adv (1 - clamp(J, 0, 1)) in place 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -52,6 +52,10 @@ class Options(base.InversionOptions):
     adaptive: bool = False
     roll: int = Field(default=4, ge=0, le=1024, strict=True)
     flip: bool = True
+
+    def of_shared(self) -> Self:
+        """Return the same options without the student's disagreement, bounded or not."""
+        return super().of_shared().model_copy(update={"adaptive": False})
 
 
 class DeepInversion(base.Synthesizer):

@@ -18,6 +18,7 @@ from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext
 from kdtune.training.best_weights import BestWeights
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs
+from kdtune.training.changing_images import ChangingImages
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.look_ahead import HeldOutImages, LookAhead
@@ -28,8 +29,7 @@ from kdtune.training.step_temperatures import StepTemperatures, can_be_captured,
 from kdtune.training.teacher_logits import TeacherLogits
 from kdtune.training.training_parts import TrainingParts
 
-#: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
-#: are recorded as a CUDA graph in the second.
+#: Steps on a GPU until all is done once: the first compiles a network, the second records it as a CUDA graph.
 WARM_UP_STEPS = 3
 
 
@@ -40,6 +40,8 @@ class Distiller:
     their points differ (common random numbers). On a CPU the result is bit-identical for the same seed and number of
     threads, also if the training was interrupted and continued from :meth:`state_dict`.
     """
+
+    changing_images: ChangingImages | None = None  #: training images, if they have to be prepared before each epoch
 
     def __init__(
         self,
@@ -99,11 +101,8 @@ class Distiller:
         # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
         largest = max(recipe.training.batch_size, self.batch_sizes[-1])
         self._policy = policy_of(recipe, PolicyContext(self._seed, self._device, recipe.training.epochs, largest))
-        parts = TrainingParts(
-            *(recipe, self._task, self._splits.train, self._network, self._compiled, self._arithmetic),
-            teacher=self._teacher,
-            policy=self._policy,
-        )
+        given = recipe, self._task, self._splits.train, self._network, self._compiled, self._arithmetic
+        parts = TrainingParts(*given, teacher=self._teacher, policy=self._policy)
         self._captured = None
         if self._captures and can_be_captured(self._policy):
             self._captured = self._captures.step_for(parts)

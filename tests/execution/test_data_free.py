@@ -1,6 +1,9 @@
 """Studies without data: images are made from the teacher once and billed to all who used them."""
 
+import copy
+import json
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -9,20 +12,29 @@ import torch
 
 import kdtune
 from kdtune.artifacts.student_data import check_teacher, make_images, store_of
+from kdtune.artifacts.synthetic_images import SyntheticImages
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin_data import DATASETS
 from kdtune.data import digits
 from kdtune.data.arrays import decoded_files
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import SpecError, UsageError
 from kdtune.results.energy_spent import spent_uj
 from kdtune.results.folder import StudyFolder
+from kdtune.results.shared_inputs import read_shared
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
+from kdtune.specs.suggestion import Suggestion
+from kdtune.training.resolution import resolved_recipe
+from tests.forked import Forked
 from tests.studies import outcome_of, small_study
 
 pytestmark = pytest.mark.study
 
 CPU = torch.device("cpu")
 TRAINING = {"epochs": 1, "batch_size": 64, "learning_rate": 0.05}
+CMI = {"iterations": 2, "width": 4, "inputs": 8, "head": 8, "memory": 48, "negatives": 20, "shift": 1, "flip": False}
 SYNTHESIS = {"ref": "deep-inversion", "images": 48, "held_out": 16, "batch_size": 24, "iterations": 3, "roll": 1}
 
 
@@ -69,11 +81,17 @@ def test_synthesis_is_billed_whole_to_each_strategy_and_once_in_the_total(finish
     assert spent_uj(StudyFolder(finished.folder), dedicated=True) == pytest.approx(whole, abs=2)
 
 
-def test_a_plan_of_three_strategies_does_not_count_finished_images(finished, tmp_path):
+def test_a_plan_includes_images_that_are_due_once_and_those_that_are_made_not_at_all(finished, tmp_path):
     (made_uj,) = finished.results[0]["cost"]["shared_parts_uj"]["synthesis"].values()
-    plan = kdtune.plan_study(data_free(strategies={"grid": {}, "stochastic": {}, "fixed": {}}), out=tmp_path)
-    assert plan.images_uj == made_uj > 0
-    assert plan.total_uj == replace(plan, images_uj=0).total_uj - 3 * made_uj
+    strategies = {"grid": {}, "stochastic": {}, "fixed": {}}
+    plan = kdtune.plan_study(data_free(strategies=strategies), out=tmp_path)
+    assert (plan.images.charged_uj, plan.images.due_uj, plan.images.wall_s) == (made_uj, 0, 0)
+    assert plan.images.synthesis_flops == finished.results[0]["cost"]["synthesis_flops"]
+    other = data_free(strategies=strategies, synthesis={**SYNTHESIS, "seed": 7})
+    due = kdtune.plan_study(other, out=tmp_path)
+    assert due.images.charged_uj == due.images.due_uj > 0 and due.images.wall_s > 0
+    assert due.total_uj == replace(due, images=replace(due.images, charged_uj=None)).total_uj - 2 * due.images.due_uj
+    assert not any("not included" in line and "images" in line for one in due.estimates for line in one.basis)
 
 
 def test_flops_of_synthesis_are_a_line_of_their_own(finished):
@@ -119,6 +137,19 @@ def test_no_training_image_is_read_once_there_is_a_teacher(finished, tmp_path, m
         assert outcome_of(after) == outcome_of(before)
 
 
+def test_inference_on_the_test_images_makes_no_images(finished, tmp_path):
+    """They would be made without a meter, and no inference needs them."""
+    folder = store_of(context_of()).folder
+    folder.rename(tmp_path / "aside")
+    try:
+        measured = kdtune.measure_inference([finished.folder], seconds=0.01, batch_size=32)
+        assert not folder.exists()
+    finally:
+        (tmp_path / "aside").rename(folder)
+    assert {one.strategy for one in measured} == {"grid", "stochastic"}
+    assert measured[0].student.test_accuracy == measured[0].student.recorded_test_accuracy
+
+
 def test_a_killed_synthesis_keeps_its_finished_batches_and_makes_the_same_images(finished):
     store, context = store_of(context_of()), context_of()
     whole = store.read()
@@ -131,6 +162,63 @@ def test_a_killed_synthesis_keeps_its_finished_batches_and_makes_the_same_images
     assert np.array_equal(store.read().images, whole.images)
     assert np.array_equal(store.read().labels, whole.labels)
     assert kept and not file.exists()
+
+
+#: Runs a study whose process is killed in the second of three iterations of its third batch.
+KILLED = """
+import json, os, signal, sys
+import kdtune
+from kdtune.artifacts.synthetic_images import SyntheticImages
+from kdtune.synthesis.deep_inversion import DeepInversion
+
+add, loss, saved, calls = SyntheticImages.add, DeepInversion._loss, [], []
+
+def noted(self, number, made):
+    add(self, number, made)
+    saved.append(number)
+    calls.clear()
+
+def dying(*args, **named):
+    calls.append(1)
+    if len(saved) == len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss(*args, **named)
+
+SyntheticImages.add, DeepInversion._loss = noted, dying
+kdtune.run_study(json.loads(sys.argv[1]), "fixed", out=sys.argv[2], inline=True)
+"""
+
+
+def test_a_synthesis_killed_within_a_batch_is_resumed_to_the_same_images_and_all_energy_counts(
+    finished, tmp_path, monkeypatch
+):
+    study = data_free(synthesis={**SYNTHESIS, "seed": 9, "images": 96}, strategies={"fixed": {"tau": 4}})
+    killed = Forked(KILLED, [json.dumps(study), str(tmp_path)])
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    context = TrainingContext(load_study(study), CPU, 1)
+    store = store_of(context)
+    assert store.missing() == [2, 3]
+    first, saved, add = account_of_nodes(read_folder(store.ledger)), [], SyntheticImages.add
+
+    def noted(self, number, made):
+        saved.append(number)
+        add(self, number, made)
+
+    monkeypatch.setattr(SyntheticImages, "add", noted)
+    resumed = kdtune.resume_study(tmp_path / "small")
+    assert resumed.exit_code == 0, resumed.errors
+    assert saved == [2, 3]
+    whole = account_of_nodes(read_folder(store.ledger))
+    assert sum(whole.buckets.values()) == whole.node_uj > first.node_uj
+    assert "gap" in whole.flags  # the meter was killed as well; a second at its last power is charged
+    assert sum(whole.windows.values()) == whole.buckets["trials"] > 0
+    (charged_uj,) = resumed.results[0]["cost"]["shared_parts_uj"]["synthesis"].values()
+    assert charged_uj == whole.charged_uj()
+    images = store.read().images
+    shutil.rmtree(store.folder)
+    make_images(context, [3, 0, 2, 1])
+    assert np.array_equal(store.read().images, images)
 
 
 def test_damaged_batches_and_images_are_made_again(finished):
@@ -205,3 +293,70 @@ def test_a_check_uses_stand_ins_and_makes_no_images(finished, tmp_path):
     found = kdtune.check_study(changed)
     assert found.faults == []
     assert not store_of(context_of(synthesis={**SYNTHESIS, "seed": 7})).folder.exists()
+
+
+def adversarial(**changes):
+    synthesis = {**SYNTHESIS, "adv": 0.5, "adaptive": True, "own_batches": 2, **changes.pop("synthesis", {})}
+    return data_free(**{"synthesis": synthesis, "training": {**TRAINING, "epochs": 2}, **changes})
+
+
+@pytest.fixture(scope="module")
+def against_students(finished, tmp_path_factory):
+    result = kdtune.run_study(adversarial(), out=tmp_path_factory.mktemp("adversarial"), inline=True)
+    assert result.exit_code == 0, result.errors
+    return result
+
+
+def test_images_against_a_student_belong_to_its_trial_with_a_phase_of_their_own(finished, against_students):
+    study = load_study(adversarial())
+    macs = context_of().macs(study.teacher), context_of().macs(study.student)
+    for one in against_students.results:
+        folder = StudyFolder(against_students.folder).strategy(one["strategy"])
+        log, account = TrialLog.read(folder.trials), account_of_nodes(read_folder(folder.ledger))
+        assert sum(account.buckets.values()) == account.node_uj
+        assert one["cost"]["flags"] == {}
+        for trial in log.trials.values():
+            training, making = (account.windows[name] for name in (trial.window(1), f"{trial.window(1)}/synthesis"))
+            assert training > 0 and making > 0
+        own_uj = sum(uj for name, uj in account.windows.items() if name.endswith("/synthesis"))
+        assert one["cost"]["trial_synthesis_uj"] == own_uj < one["cost"]["energy_uj"]["trials"]
+        # 48 shared images without the student, and for each of 2 epochs 2 batches of 24 images with it
+        own = 4 * sum(macs) * 3 * 48 * 2 * len(log.trials)
+        assert one["cost"]["synthesis_flops"] == 4 * macs[0] * 3 * 48 + own
+        assert read_shared(folder).synthesis.keys() == {store_of(context_of()).folder.name}  # as without the student
+
+
+@pytest.mark.parametrize("synthesis", [{}, {"ref": "cmi", **CMI}], ids=["deep-inversion", "cmi"])
+def test_images_against_a_student_continue_from_a_checkpoint_with_the_same_bits(finished, synthesis):
+    changes = adversarial(synthesis=synthesis)
+    if synthesis:
+        for name in ("adaptive", "roll"):
+            changes["synthesis"].pop(name)
+    study = load_study({**changes, "training": {**TRAINING, "epochs": 3}})
+    context = TrainingContext(study, CPU, 1)
+    recipe = resolved_recipe(study, Suggestion.from_point({"tau": 4}))
+    whole = context.distiller(recipe, 0)
+    shared = whole.changing_images.train.images.clone()
+    whole.train_epoch()
+    state = copy.deepcopy(whole.state_dict())
+    whole.train_epoch()
+    whole.train_epoch()
+    resumed = context.distiller(recipe, 0)
+    resumed.load_state_dict(state)
+    resumed.changing_images.prepare(1, resumed.model)  # a kill after this leaves the same checkpoint
+    resumed.train_epoch()
+    resumed.train_epoch()
+    assert torch.equal(resumed.changing_images.train.images, whole.changing_images.train.images)
+    assert not torch.equal(whole.changing_images.train.images, shared)
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name])
+    assert all(one.requires_grad for one in whole.model.parameters())
+    assert torch.equal(context.splits.train.images, shared)  # of all trials
+
+
+def test_trials_on_images_of_their_own_need_a_live_teacher(tmp_path):
+    with pytest.raises(SpecError, match="teacher_logits: each trial makes images of its own"):
+        load_study(adversarial(teacher_logits="replay"))
+    with pytest.raises(SpecError, match="own_batches has no effect with adv = 0"):
+        load_study(data_free(synthesis={**SYNTHESIS, "own_batches": 2}))
+    assert load_study(adversarial()).teacher_logits == "live"

@@ -152,13 +152,30 @@ def test_other_search_precision_and_epochs_are_shown(tmp_path):
     )
 
 
-def nineteen(tmp_path, grid_s, stochastic_s, start_s=0.0, of_grid=(), **study):
+def nineteen(tmp_path, grid_s, stochastic_s, start_s=0.0, of_grid=(), claim="cost", **study):
     points = [{"tau": tau} for tau in range(2, 21)]
     n = [0.7] * len(grid_s)
     how = {"trial_s": grid_s, "search_space": "tau-2-20", "start_s": start_s, **study, **dict(of_grid)}
     ran(tmp_path, "grid", n, points=points, **how)
     ran(tmp_path, "stochastic", n, trial_s=stochastic_s, search_space="tau-2-20", start_s=start_s, **study)
-    return {one.measure.rpartition(", ")[2]: one for one in judged("cost", tmp_path).evidence}
+    return {one.measure.rpartition(", ")[2]: one for one in judged(claim, tmp_path).evidence}
+
+
+@pytest.mark.parametrize(("start_s", "verdict"), [(1000.0, "contradicted"), (0.0, "supported"), (3.0, "not settled")])
+def test_without_data_the_images_count_as_run_and_not_in_training(tmp_path, start_s, verdict):
+    """Energy before the trainings (20 W) stands for the images; it is varied by 2, together with 10 W of idle power."""
+    images = {"ref": "noise", "images": 48, "held_out": 16, "batch_size": 24}
+    times = [10.0, 10.1, 9.9], [10.0, 10.0, 10.0]
+    found = nineteen(tmp_path, *times, start_s=start_s, claim="data-free-cost", synthesis=images)
+    assert found["training only"].verdict == "supported"
+    whole = found["as run with the images"]
+    low, mean, high = (
+        (570 * 14 + times * (570 * 10 + 20 * start_s)) / (30 * 14 + times * (30 * 10 + 20 * start_s))
+        for times in (2, 1, 0.5)
+    )
+    assert whole.verdict == verdict and whole.interval.mean == pytest.approx(mean, rel=1e-3)
+    assert low * 0.97 < whole.interval.low < low and high < whole.interval.high < high * 1.03
+    assert not judged("cost", tmp_path).evidence
 
 
 def test_the_cost_is_a_ratio_for_each_repeat(tmp_path):
@@ -334,7 +351,7 @@ def test_with_nothing_run_every_claim_says_what_to_type(tmp_path, monkeypatch):
     assert all(not claim.evidence and claim.to_type.startswith("kdtune study ") for claim in claims)
     document = claims[0].as_json()
     assert {one["verdict"] for one in document["evidence"]} == {"not run"}
-    assert len({claim.claim.id for claim in claims}) == 11
+    assert len({claim.claim.id for claim in claims}) == 12
 
 
 METHOD = {"tau": 8, "temperature": "dts"}

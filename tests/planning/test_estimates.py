@@ -5,6 +5,8 @@ import pytest
 
 from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.logit_store import LogitShape, LogitStore
+from kdtune.artifacts.shared_synthesis import SharedSynthesis
+from kdtune.artifacts.synthetic_images import MadeImages, SyntheticImages
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
@@ -26,6 +28,7 @@ TIMINGS = Timings(
         "teacher_logits": WorkUsage(0.002, 0.002, 0.002 * 4 * J),
         "teacher": WorkUsage(0.020, 0.020, 0.020 * 4 * J),
         "teacher_evaluation": WorkUsage(0.003, 0.003, 0.003 * 4 * J),
+        "synthesis": WorkUsage(0.5, 0.5, 0.5 * 4 * J),
     },
     batches={"distilling": 32, "labels": 8},
     idle_uw=0.0,
@@ -35,7 +38,8 @@ TIMINGS = Timings(
 SESSION = SessionEstimate(TimeAndEnergy(10.0, 204 * J, 200 * J), "A session.", complete=True)
 
 
-def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), compilations=None, **study):
+def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), images=None, **study):
+    compilations = study.pop("compilations", None)
     return Estimator(
         load_study(small_study(**study)),
         Workload(**WORKLOAD),
@@ -47,6 +51,7 @@ def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, s
         session,
         stores,
         compilations,
+        images,
     )
 
 
@@ -118,10 +123,10 @@ def test_stored_logits_are_computed_once_and_charged_to_every_strategy_with_a_te
     stores = [LogitStore(tmp_path / name, LogitShape(epochs=3, images=100, classes=10)) for name in "ab"]
     asked = estimator(stores=stores)
     passes_s = 2 * 3 * 100 * 0.002
-    assert (asked.logits.passes, asked.logits.bytes) == (600, 600 * 10 * 2)
-    assert asked.logits.wall_s == pytest.approx(passes_s)
-    assert asked.logits.charged_uj == asked.logits.due_uj == round(passes_s * 24 * J)
-    for name, more in (("grid", asked.logits.charged_uj), ("none", 0)):
+    assert (asked.shared.logits.passes, asked.shared.logits.bytes) == (600, 600 * 10 * 2)
+    assert asked.shared.logits.wall_s == pytest.approx(passes_s)
+    assert asked.shared.logits.charged_uj == asked.shared.logits.due_uj == round(passes_s * 24 * J)
+    for name, more in (("grid", asked.shared.logits.charged_uj), ("none", 0)):
         assert asked.strategy(name, 6).charged_uj - estimator().strategy(name, 6).charged_uj == pytest.approx(
             more, abs=1
         )
@@ -133,8 +138,27 @@ def test_cached_logits_are_charged_but_not_computed_again(tmp_path):
     store = LogitStore(tmp_path, LogitShape(epochs=1, images=4, classes=2))
     store.create()
     store.fill(0, iter([np.zeros((4, 2), np.float32)]))
-    unknown = estimator(stores=[store]).logits
+    unknown = estimator(stores=[store]).shared.logits
     assert (unknown.charged_uj, unknown.due_uj, unknown.wall_s) == (None, 0, 0.0)  # nobody metered it
+
+
+def test_images_are_estimated_from_timed_batches_and_charged_to_every_strategy(tmp_path):
+    """Four batches of 25 images at half a second each, of which one was made before it was stopped."""
+    store = SyntheticImages(tmp_path, 4)
+    made = np.zeros((25, 1, 2, 2), np.uint8), *(np.zeros(25, dtype) for dtype in (np.int64, np.int64, np.float32))
+    write_ledger(Node(two_cores()).start().work(10, study=10).stop(), tmp_path / "ledger")  # 240 J
+    store.add(2, MadeImages(*made))
+    for independent, workers in ((True, 2), (False, 1)):
+        asked = estimator(slots=2, images=SharedSynthesis(store, "noise", independent, count=100, flops=7))
+        found = asked.shared.images
+        wall_s = 75 * 0.5 / workers
+        assert (found.images, found.synthesis_flops, found.wall_s) == (100, 7, pytest.approx(wall_s))
+        assert found.due_uj == pytest.approx((75 * 0.5 * 4 + wall_s * 20) * J)
+        assert found.charged_uj == found.due_uj + 240 * J
+        for name in ("grid", "stochastic"):
+            plain, one = (each.strategy(name, 6) for each in (estimator(slots=2), asked))
+            assert one.charged_uj - plain.charged_uj == pytest.approx(found.charged_uj, abs=1)
+            assert one.gflops_millions == plain.gflops_millions
 
 
 def test_timings_with_fewer_images_than_a_batch_are_mentioned():

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kdtune.energy.carbon import Carbon
-from kdtune.forecast.strategy_estimate import TeacherEstimate, TimeAndEnergy
+from kdtune.forecast.strategy_estimate import SynthesisEstimate, TeacherEstimate, TimeAndEnergy
 from kdtune.planning.estimates import SessionEstimate
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
@@ -131,7 +131,21 @@ def test_what_compiling_took_already_is_in_the_rows_and_not_in_the_command():
 
 def test_images_that_are_made_already_are_in_every_row_and_not_in_the_command():
     spent = plan(estimate("grid"), estimate("fixed"), estimate("stochastic"))
-    assert replace(spent, images_uj=5).total_uj == spent.total_uj - 3 * 5
+    made = SynthesisEstimate(48, 10**12, 0.0, charged_uj=5, due_uj=0)
+    assert replace(spent, images=made).total_uj == spent.total_uj - 3 * 5
+    assert "48 images from the teacher, already in the cache" in shown(replace(spent, images=made))
+
+
+def test_images_that_are_due_have_a_row_and_are_in_the_command_once():
+    before = plan(estimate("grid"), estimate("fixed"))
+    due = replace(before, images=SynthesisEstimate(48, 10**12, 60.0, charged_uj=5, due_uj=4))
+    assert due.total_uj == before.total_uj - 2 * 5 + 4
+    assert due.total_wall_s == before.total_wall_s + 60
+    assert not due.complete
+    text = shown(due)
+    assert "48 images from the teacher, made once" in text
+    assert "Making them takes 1 TFLOP" in text
+    assert due.as_json()["plan"]["synthesis"]["synthesis_flops"] == 10**12
 
 
 def test_a_basis_is_shown_once_with_its_strategies():

@@ -182,12 +182,12 @@ def test_an_ended_attempt_does_not_change(log, path):
     assert sum(json.loads(line)["type"] == "end" for line in path.read_text().splitlines()) == 1
 
 
-def test_attempts_are_numbered_from_1_and_each_has_its_window(log):
+def test_attempts_are_numbered_from_1_and_each_has_windows(log):
     trial = suggest(log, "one")
     assert log.attempt(trial) == 1
     log.end(trial, "interrupted", epochs=1)
     assert log.attempt(trial) == 2
-    assert trial.windows == ["one/1", "one/2"]
+    assert trial.windows == ["one/1", "one/2", "one/1/synthesis", "one/2/synthesis"]
 
 
 def test_a_new_attempt_opens_an_ended_trial_again(log):

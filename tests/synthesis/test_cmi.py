@@ -107,7 +107,7 @@ def test_the_student_changes_the_images_only_with_a_weight(inverted, network):
     teacher = inverted(network)
     plain, _ = method().make(0, teacher, student)
     assert torch.equal(plain, method().make(0, teacher)[0])
-    assert method(adv=0.5).common.needs_student and not method().common.needs_student
+    assert (method(adv=0.5).common.trial_batches, method().common.trial_batches) == (1, 0)
     assert method(adv=0.5).flops(100, 10) - method().flops(100, 10) == 2 * 2 * 10 * 3
 
 

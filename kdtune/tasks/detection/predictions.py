@@ -5,7 +5,6 @@ fewer detections are filled up with rows of class -1.
 """
 
 import torch
-from torchvision.ops import nms
 
 from kdtune.tasks.detection.boxes import clipped, decode, overlaps
 
@@ -82,6 +81,9 @@ def all_rows_together(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor
 
 def row_by_row(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Do it without the overlaps of boxes that are suppressed, for a CPU; see :func:`suppressed`."""
+    # Every study that runs inline imports this module, and torchvision imports torch's compiler, which takes seconds.
+    from torchvision.ops import nms
+
     kept = torch.zeros_like(scores, dtype=torch.bool)
     for row, count in enumerate((scores > 0).sum(dim=1).tolist()):
         if count:

@@ -60,7 +60,8 @@ def finished(tmp_path_factory):
 
 def test_results_through_ray_are_bit_identical(finished, running_ray, tmp_path):
     study = small_study(strategies=STRATEGIES, repeats=2)
-    through_ray = kdtune.run_study(study, ["stochastic", "asha"], out=tmp_path)
+    # One trial at a time, since each worker imports torch; ray/test_ray_studies.py tests several at the same time.
+    through_ray = kdtune.run_study(study, ["stochastic", "asha"], out=tmp_path, max_concurrent=1)
     assert [outcome_of(one) for one in finished.results[1:3]] == [outcome_of(one) for one in through_ray.results]
     for strategy in ("stochastic", "asha"):
         here, there = (one.folder / strategy for one in (finished, through_ray))
