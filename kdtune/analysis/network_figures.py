@@ -101,8 +101,11 @@ def _networks(
     else:
         networks[teacher] = ready_teacher(context, teacher_folder)
     for name, folder in students.items():
-        file = folder.weights(context.study.seed, context.study.seed)
-        if file.is_file():
+        seed = context.study.seed
+        file = folder.weights(seed, seed)
+        if folder.int8_weights(seed, seed).is_file():  # beside it, the weights are those of the float student
+            missing.append(f"The student of {name} is not shown, since an int8 network has no gradients.")
+        elif file.is_file():
             networks[name] = ready_student(context, file)
         else:
             path = shlex.quote(str(folder.path))

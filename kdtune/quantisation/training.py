@@ -67,7 +67,8 @@ class Calibration(QuantisationAwareTraining):
                 return
             seen += len(index)
             with torch.no_grad():
-                yield self._training_step.label_loss(self._arithmetic.logits(self.model, images), targets)
+                loss = self._training_step.label_loss(self._arithmetic.logits(self.model, images), targets)
+            yield loss
 
     def validate(self) -> Evaluation:
         """Evaluate the int8 network on the validation images."""

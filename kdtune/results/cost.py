@@ -145,7 +145,9 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedIn
     """
     whole = folder.workload()
     nominal = meta = 0
-    executed = whole.teacher_passes_flops(sum(store.passes for store in shared.teacher_logits.values()))
+    # Logits that the search for a float student replayed are among the FLOPs of that search, which are added below.
+    replayed = 0 if shared.students else sum(store.passes for store in shared.teacher_logits.values())
+    executed = whole.teacher_passes_flops(replayed)
     live = study.teacher_logits != "replay"
     for trial in log.trials.values():
         teacher_epochs, workload = trial.teacher_epochs(study), whole

@@ -45,3 +45,10 @@ def test_damaged_weights_are_reported_in_place_of_figures(students):
     found = network_figures(students, "teacher")
     assert found.figures == ()
     assert "student.pt: cannot be read as weights of convnet_2_4_4" in found.missing[0]
+
+
+def test_a_quantised_student_is_not_shown_as_the_float_student_beside_it(students):
+    students["fixed"].int8_weights(0, 0).touch()
+    found = network_figures(students, "teacher")
+    assert found.missing == ("The student of fixed is not shown, since an int8 network has no gradients.",)
+    assert list(found.figures[0].values) == ["teacher", "stochastic"]

@@ -86,6 +86,11 @@ def test_the_whole_search_for_the_float_student_is_charged(finished, results):
         assert own["training_kwh"] > first["training_kwh"]
         assert own["gflops_millions"] > first["gflops_millions"]
         assert results[name]["repeats"][0]["trials"] == 2
+    added = {}
+    for name, before in (("qat", "none"), ("qat-after-fixed", "fixed")):
+        flops = results[name]["cost"]["training_flops"] - results[before]["cost"]["training_flops"]
+        added[name] = flops / len(read_epochs(StudyFolder(finished[0]).strategy(name).epochs))
+    assert added["qat"] == added["qat-after-fixed"] > 0  # an epoch costs the same, whatever the teacher computed before
     assert results["qat"]["cost"]["teacher_kwh"] == 0
     assert results["qat-after-fixed"]["cost"]["teacher_kwh"] == results["fixed"]["cost"]["teacher_kwh"] > 0
     assert read_shared(StudyFolder(finished[0]).strategy("none")).students is None
