@@ -96,6 +96,26 @@ def is_alive(identity: Identity) -> bool:
     return process.alive and process.identity == identity
 
 
+def with_descendants(roots: Iterable[Identity], processes: dict[int, Process]) -> dict[Identity, Process]:
+    """Return those of some processes that are in a snapshot, and all their descendants.
+
+    Args:
+        roots: The processes.
+        processes: The snapshot.
+    """
+    children: dict[int, list[Process]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process)
+    stack = [process for pid, start in roots if (process := processes.get(pid)) and process.started == start]
+    found: dict[Identity, Process] = {}
+    while stack:
+        process = stack.pop()
+        if process.identity not in found:
+            found[process.identity] = process
+            stack.extend(children.get(process.pid, ()))
+    return found
+
+
 class CpuScope:
     """Counter of the CPU time of some processes and all their descendants. It never decreases.
 
@@ -199,15 +219,4 @@ class CpuScope:
 
     def _find(self, processes: dict[int, Process]) -> dict[Identity, Process]:
         """Return the living members in a snapshot. A member stays one when its parent ends before it does."""
-        children: dict[int, list[Process]] = {}
-        for process in processes.values():
-            children.setdefault(process.parent, []).append(process)
-        known = {*self.roots, *self._living}
-        stack = [p for pid, start in known if (p := processes.get(pid)) and p.started == start]
-        found: dict[Identity, Process] = {}
-        while stack:
-            process = stack.pop()
-            if process.identity not in found:
-                found[process.identity] = process
-                stack.extend(children.get(process.pid, ()))
-        return found
+        return with_descendants({*self.roots, *self._living}, processes)

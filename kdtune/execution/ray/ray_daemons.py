@@ -4,9 +4,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
-from kdtune.energy.processes import Identity, is_alive, snapshot
+from kdtune.energy.processes import Identity, is_alive, snapshot, with_descendants
 from kdtune.errors import RayError
 
 #: Names of the processes that Ray cannot work without.
@@ -14,6 +16,9 @@ NAMES = ("gcs_server", "raylet")
 
 #: Seconds between two checks of the watching thread, and seconds for which a process may continue after Ray died.
 WATCH_S, GRACE_S = 1.0, 15.0
+
+#: Seconds between two looks at processes that were killed and are about to end.
+POLL_S = 0.01
 
 
 class RayDaemons:
@@ -72,10 +77,17 @@ class RayDaemons:
     def _end(self, words: str, code: int, before_end: Callable[[], None]) -> None:
         sys.stderr.write(words)
         sys.stderr.flush()
-        for _, identity in self._started:  # workers end with their daemon
-            if is_alive(identity):
-                os.kill(identity[0], signal.SIGKILL)
         try:
+            self._kill()
             before_end()
         finally:
             os._exit(code)
+
+    def _kill(self) -> None:
+        """End the daemons and their workers; the meter must not write a sample after the last record of a ledger."""
+        processes = with_descendants([identity for _, identity in self._started], snapshot()).values()
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        while any(is_alive(process.identity) for process in processes):
+            time.sleep(POLL_S)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -38,3 +39,16 @@ def test_processes_that_are_no_daemons_of_ray_are_not_watched(child):
     daemons = RayDaemons.of_this_process()
     child.kill()
     daemons.check()
+
+
+def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkeypatch):
+    starts_a_worker = "import subprocess; w = subprocess.Popen(['sleep', '60']); print(w.pid, flush=True); w.wait()"
+    with subprocess.Popen([sys.executable, "-c", starts_a_worker], stdout=subprocess.PIPE, text=True) as daemon:
+        worker = identity_of(int(daemon.stdout.readline()))
+        living, codes = [], []
+        monkeypatch.setattr(os, "_exit", codes.append)
+        daemons = RayDaemons([("gcs_server", (1, 0)), ("raylet", identity_of(daemon.pid))])
+        monkeypatch.setattr("kdtune.execution.ray.ray_daemons.WATCH_S", 0.0)
+        monkeypatch.setattr("kdtune.execution.ray.ray_daemons.GRACE_S", 0.0)
+        daemons._watch("Resume the study.", lambda: (living.append(is_alive(worker)), daemons.unwatch()))
+    assert (living, codes) == ([False], [RayError.exit_code])
