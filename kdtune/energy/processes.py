@@ -106,7 +106,7 @@ def with_descendants(roots: Iterable[Identity], processes: dict[int, Process]) -
     children: dict[int, list[Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
-    stack = [process for pid, start in roots if (process := processes.get(pid)) and process.started == start]
+    stack = [root for pid, start in roots if (root := processes.get(pid)) and root.started == start]
     found: dict[Identity, Process] = {}
     while stack:
         process = stack.pop()
