@@ -13,11 +13,18 @@ from typing import Any, Self
 import torch
 
 from kdtune.data.host_images import HostImages
-from kdtune.data.photo_augment import drawn_boxes, drawn_colours, jittered, resized_crops
+from kdtune.data.photo_augment import (
+    drawn_boxes,
+    drawn_colours,
+    drawn_hues,
+    jittered,
+    recoloured,
+    resized_crops,
+)
 from kdtune.data.random_fractions import random_fractions
 
 #: The kinds of change of this module, in the order in which they are applied.
-KINDS = ("resized-crop", "crop", "flip", "rotate", "jitter")
+KINDS = ("resized-crop", "crop", "flip", "rotate", "jitter", "hue")
 
 #: Black pixels added around an image before cropping to its own size (as in PLOS ONE 2023, e0285668, and CRD).
 PADDING = 4
@@ -33,7 +40,7 @@ _TOP, _LEFT, _FLIP, _ANGLE = range(4)
 class Changes:
     """The augmentation of some images in one epoch, as tables with one row per image.
 
-    The tables of a whole epoch are drawn at once (16 to 96 bytes per image), so that a step only looks up its rows.
+    The tables of a whole epoch are drawn at once (16 to 168 bytes per image), so that a step only looks up its rows.
 
     Attributes:
         offsets: Top, left and sign, int64, (n, 3). A pixel of the cropped and flipped image comes from row
@@ -41,7 +48,9 @@ class Changes:
             rotation.
         turn: Cosine and sine of the rotation, float64, (n, 2); None without rotation.
         box: Part of the image that is enlarged first; see :func:`~kdtune.data.photo_augment.drawn_boxes`.
-        colour: Change of colours, the last one; see :func:`~kdtune.data.photo_augment.drawn_colours`.
+        colour: Change of brightness, contrast and saturation; see :func:`~kdtune.data.photo_augment.drawn_colours`.
+        hue: Change of the hue and of the order of the channels, the last one; see
+            :func:`~kdtune.data.photo_augment.drawn_hues`.
         leaves_gaps: Whether pixels may come from outside the image.
     """
 
@@ -49,6 +58,7 @@ class Changes:
     turn: torch.Tensor | None = None
     box: torch.Tensor | None = None
     colour: torch.Tensor | None = None
+    hue: torch.Tensor | None = None
     leaves_gaps: bool = False
 
     @classmethod
@@ -66,8 +76,9 @@ class Changes:
         Args:
             index: Numbers of the images, int64, (n,).
             changes: Any of ``resized-crop`` (a part of the image, enlarged), ``crop`` (to the image's size, after
-                padding), ``flip`` (left to right, with probability 1/2), ``rotate`` (nearest pixel) and ``jitter``
-                (brightness, contrast and saturation), applied in this order.
+                padding), ``flip`` (left to right, with probability 1/2), ``rotate`` (nearest pixel), ``jitter``
+                (brightness, contrast and saturation) and ``hue`` (hue and order of the channels), applied in this
+                order.
             size: Height and width of the images.
             seed: Seed of the training.
             epoch: Counted from 0.
@@ -76,8 +87,9 @@ class Changes:
         assert {*changes} <= {*KINDS}, changes
         box = drawn_boxes(index, size[0], size[1], seed, epoch) if "resized-crop" in changes else None
         colour = drawn_colours(index, seed, epoch) if "jitter" in changes else None
+        hue = drawn_hues(index, seed, epoch) if "hue" in changes else None
         if not {"crop", "flip", "rotate"} & {*changes}:
-            return cls(box=box, colour=colour)
+            return cls(box=box, colour=colour, hue=hue)
         top = left = torch.zeros_like(index)
         sign, turn = torch.ones_like(index), None
         if "rotate" in changes:
@@ -91,7 +103,7 @@ class Changes:
             top = top + (random_fractions(index, seed, epoch, _TOP) * places).long() - padding
             left = left + (random_fractions(index, seed, epoch, _LEFT) * places).long() - padding
         leaves_gaps = "crop" in changes or "rotate" in changes
-        return cls(torch.stack([top, left, sign], dim=1), turn, box, colour, leaves_gaps)
+        return cls(torch.stack([top, left, sign], dim=1), turn, box, colour, hue, leaves_gaps)
 
     def tables(self) -> dict[str, torch.Tensor]:
         """Return the tables that there are, by the names of the attributes."""
@@ -120,7 +132,9 @@ class Changes:
             images = resized_crops(images, self.box)
         if self.offsets is not None:
             images = _moved(images, self.offsets, self)
-        return images if self.colour is None else jittered(images, self.colour)
+        if self.colour is not None:
+            images = jittered(images, self.colour)
+        return images if self.hue is None else recoloured(images, self.hue)
 
 
 def _moved(images: torch.Tensor, offsets: torch.Tensor, changes: Changes) -> torch.Tensor:

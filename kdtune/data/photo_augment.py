@@ -3,6 +3,7 @@
 Pixels are computed from integers alone, so that a CPU and a GPU give the same bytes.
 """
 
+import itertools
 import math
 
 import torch
@@ -18,8 +19,14 @@ GREATEST_RATIO = 4 / 3
 #: ``jitter`` multiplies brightness, contrast and saturation by up to 1 plus or minus this.
 JITTER = 0.4
 
+#: ``hue`` turns the hue of half of the images by up to this many degrees to either side, as SSD does.
+HUE_DEGREES = 18.0
+
+#: The orders of the channels, of which ``hue`` draws one for half of the images.
+_ORDERS = tuple(itertools.permutations(range(3)))
+
 #: Each random choice has its own stream of random numbers; streams 0 to 3 belong to :mod:`kdtune.data.augment`.
-_AREA, _RATIO, _TOP, _LEFT, _BRIGHTNESS, _CONTRAST, _SATURATION = range(4, 11)
+_AREA, _RATIO, _TOP, _LEFT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _IS_TURNED, _ORDER, _IS_ORDERED = range(4, 15)
 
 #: Steps between two pixels in a bilinear interpolation; 255 times their square fits into 31 bits.
 _STEPS = 2048
@@ -150,6 +157,51 @@ def jittered(images: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
     if images.shape[1] == 3:
         pixels = _mixed(pixels, _grey(pixels), saturation)
     return pixels.to(torch.uint8)
+
+
+def drawn_hues(index: torch.Tensor, seed: int, epoch: int) -> torch.Tensor:
+    """Draw what turns the hue of each image and changes the order of its channels (SSD, arXiv 1512.02325).
+
+    The hue is turned about the grey axis, so that greys and the mean of the three channels stay.
+
+    Args:
+        index: Numbers of the images, int64, (n,).
+        seed: Seed of the training.
+        epoch: Counted from 0.
+
+    Returns:
+        The share of each old channel (last axis) in each new one, in units of 1 / 1024, int64, (n, 3, 3).
+    """
+
+    def fractions(stream: int) -> torch.Tensor:
+        return random_fractions(index, seed, epoch, stream)
+
+    angle = (2 * fractions(_HUE) - 1) * math.radians(HUE_DEGREES) * (fractions(_IS_TURNED) < 0.5)
+    shares = [(1 + 2 * torch.cos(angle - shift * math.tau / 3)) / 3 for shift in (1, 2)]
+    following, preceding = (torch.round(share * _UNIT).long() for share in shares)
+    itself = _UNIT - following - preceding  # each row sums to 1, so that greys stay
+    turned = torch.stack([itself, preceding, following, following, itself, preceding, preceding, following, itself])
+    orders = torch.tensor(_ORDERS, device=index.device)
+    order = orders[(fractions(_ORDER) * len(orders)).long() * (fractions(_IS_ORDERED) < 0.5)]
+    return turned.T.view(-1, 3, 3).gather(1, order.unsqueeze(2).expand(-1, -1, 3))
+
+
+def recoloured(images: torch.Tensor, hue: torch.Tensor) -> torch.Tensor:
+    """Mix the channels of colour images; grey images stay.
+
+    Args:
+        images: uint8, (n, channels, height, width), with 1 or 3 channels.
+        hue: See :func:`drawn_hues`.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    if images.shape[1] != 3:
+        return images
+    shares, pixels = hue.int().view(-1, 3, 3, 1, 1), images.int()
+    mixed = torch.stack([(shares[:, new] * pixels).sum(1) for new in range(3)], dim=1)
+    rounded = torch.div(mixed + _UNIT // 2, _UNIT, rounding_mode="floor")
+    return rounded.clamp(0, 255).to(torch.uint8)
 
 
 def _mixed(pixels: torch.Tensor, other: torch.Tensor | int, factor: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,7 @@ momentum = 0.9
 weight_decay = 5e-4
 milestones = {milestones}        # epochs before which the rate is multiplied by gamma
 gamma = 0.2
-augment = {augment}   # of crop, flip, rotate, resized-crop and jitter, or []
+augment = {augment}   # of crop, flip, rotate, resized-crop, jitter and hue, or []
 # class_weights = "balanced"  # for classes of unequal size, in the loss with the labels
 
 [teacher_training]           # not used with --teacher FILE

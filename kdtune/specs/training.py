@@ -29,8 +29,9 @@ class Training(FrozenModel):
         warmup_epochs: Epochs over which the learning rate grows linearly, step by step; may end within an epoch.
         augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
             to right) and ``rotate`` (by up to 15 degrees); for photos ``resized-crop`` (35 to 100 % of the image,
-            enlarged) and ``jitter`` (brightness, contrast and saturation by up to 40 %); for detection ``zoom-out``
-            (half of the images, made smaller by up to 4 on their mean colour) and ``iou-crop`` (a part with an object).
+            enlarged), ``jitter`` (brightness, contrast and saturation by up to 40 %) and ``hue`` (in half of the
+            images the hue by up to 18 degrees, in half the order of the channels); for detection ``zoom-out`` (half
+            of the images, made smaller by up to 4 on their mean colour) and ``iou-crop`` (a part with an object).
         class_weights: Weights of the classes in the loss with the labels, in the order of the labels; ``balanced``
             weighs each class inversely to its number of training images; None weighs all images alike. The
             distillation term is not weighted.
@@ -45,7 +46,7 @@ class Training(FrozenModel):
     milestones: tuple[Count, ...] = ()
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
     warmup_epochs: float = Field(default=0, ge=0.0, le=MAX_EPOCHS, strict=True)
-    augment: tuple[Literal["crop", "flip", "rotate", "resized-crop", "jitter", "zoom-out", "iou-crop"], ...] = ()
+    augment: tuple[Literal["crop", "flip", "rotate", "resized-crop", "jitter", "hue", "zoom-out", "iou-crop"], ...] = ()
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
 
     @field_validator("class_weights", mode="before")

@@ -7,15 +7,18 @@ from torchvision.transforms import functional as vision
 from kdtune.data.augment import Changes, augment
 from kdtune.data.photo_augment import (
     GREATEST_RATIO,
+    HUE_DEGREES,
     JITTER,
     LEAST_AREA,
     drawn_boxes,
     drawn_colours,
+    drawn_hues,
     jittered,
+    recoloured,
     resized_crops,
 )
 
-PHOTO = ("resized-crop", "flip", "jitter")
+PHOTO = ("resized-crop", "flip", "jitter", "hue")
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,43 @@ def test_grey_images_have_no_saturation():
     assert torch.equal(jittered(grey, factors), jittered(grey, torch.tensor([[900, 1200, 1024]])))
 
 
+def test_a_hue_is_turned_about_grey_and_channels_change_places():
+    hues = drawn_hues(torch.arange(20_000), 0, 0)
+    assert (hues.sum(2) == 1024).all() and (hues.sum(1) - 1024).abs().max() <= 2
+    grey = torch.full((1, 3, 2, 2), 77, dtype=torch.uint8)
+    assert torch.equal(recoloured(grey, hues[:1]), grey)
+    # Every order of the channels with equal probability in half of the images, the hue itself in half.
+    order = hues.argmax(2)
+    is_ordered = (order != torch.arange(3)).any(1).double().mean()
+    assert math.isclose(is_ordered, 5 / 12, abs_tol=0.02)
+    is_turned = ((hues != 0).sum(2) > 1).any(1).double().mean()
+    assert math.isclose(is_turned, 1 / 2, abs_tol=0.02)
+    # By Rodrigues' formula the largest share is (1 + 2 cos(angle)) / 3, smallest at 18 degrees.
+    least = (1 + 2 * math.cos(math.radians(HUE_DEGREES))) / 3
+    assert math.isclose(hues.amax(2).min() / 1024, least, abs_tol=0.002)
+
+
+def test_the_angle_of_a_turned_hue():
+    hues = drawn_hues(torch.arange(400), 0, 0)
+    kept = hues[(hues.argmax(2) == torch.arange(3)).all(1)].double() / 1024
+    red = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    plane = torch.tensor([[2.0, -1.0, -1.0], [0.0, 3**0.5, -(3**0.5)]], dtype=torch.float64)
+    x, y = (kept @ red @ plane.T).unbind(1)
+    angles = torch.rad2deg(torch.atan2(y, x))
+    assert angles.abs().max() <= HUE_DEGREES + 0.2 and angles.min() < -10 and angles.max() > 10
+    assert torch.allclose(kept @ kept.mT, torch.eye(3, dtype=torch.float64).expand_as(kept), atol=0.003)
+
+
+def test_channels_are_mixed_by_the_shares():
+    pixels = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1)
+    shares = torch.tensor([[[0, 1024, 0], [0, 0, 1024], [1024, 0, 0]]])
+    assert recoloured(pixels, shares).flatten().tolist() == [100, 50, 200]
+    halves = torch.tensor([[[512, 512, 0], [1280, -256, 0], [0, -256, 1280]]])
+    assert recoloured(pixels, halves).flatten().tolist() == [150, 225, 38]  # 62.5 - 25 = 37.5, rounded up
+    one = torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2)
+    assert torch.equal(recoloured(one, halves), one)
+
+
 @pytest.mark.parametrize("changes", [("resized-crop",), ("jitter",), PHOTO, (*PHOTO, "crop", "rotate")], ids="-".join)
 def test_an_image_changes_alike_alone_and_in_any_batch_and_otherwise_in_other_epochs(images, changes):
     whole = augment(images, torch.arange(32), changes, 3, 7)
@@ -115,4 +155,4 @@ def test_all_changes_follow_each_other(images):
     step_by_step = images
     for change in PHOTO:
         step_by_step = augment(step_by_step, index, (change,), 2, 3)
-    assert torch.equal(augment(images, index, ("jitter", "flip", "resized-crop"), 2, 3), step_by_step)
+    assert torch.equal(augment(images, index, ("hue", "jitter", "flip", "resized-crop"), 2, 3), step_by_step)

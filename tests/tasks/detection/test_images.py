@@ -83,7 +83,7 @@ def test_crops_keep_an_object_that_they_overlap_enough(images):
     assert ((centres >= 0) & (centres <= torch.tensor([WIDTH, HEIGHT]))).all()
 
 
-ALL = ("zoom-out", "iou-crop", "flip", "jitter")
+ALL = ("zoom-out", "iou-crop", "flip", "jitter", "hue")
 
 
 def test_an_image_and_its_objects_change_alike_alone_and_in_any_batch_and_otherwise_in_other_epochs(images):
