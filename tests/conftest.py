@@ -85,6 +85,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_timings():
+    """Time the steps of a study's networks for a moment, since no test depends on how well a duration is known."""
+    from kdtune.forecast import equal_energy, step_timing
+
+    step_timing.SLICE_S, equal_energy.ROUNDS_S = 0.01, 0.0
+
+
 @pytest.fixture(scope="module")
 def running_ray():
     """Start Ray before kdtune does, as in a user's pipeline. Modules share it, since a start takes seconds."""
