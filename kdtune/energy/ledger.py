@@ -84,8 +84,9 @@ class Record:
         reason: Why the window closes.
         hardware: The node's hardware, in ``start`` and ``resume``.
         neighbours: What the meters of other studies held on the node since the last record; empty if there were none.
-        began: The counters when the current command began, in the ``start`` of a file that an earlier command wrote
-            to. The gap between the two commands ends there; the session's own ledger covers the time from then on.
+        began: The counters when the current command began, in a later ``start`` of its meter. If an earlier command
+            wrote to the same file, the gap between the two ends there; the session's own ledger covers the time from
+            then on.
         nodes: Names of all metered nodes, in a ``start`` if there are several; each has a file beside this one.
         unknown_us: CPU time, since the last record, of Ray workers that cannot be assigned to the trial that started
             them, in microseconds.

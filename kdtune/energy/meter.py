@@ -131,7 +131,8 @@ class Meter:
     def _begin_file(self, path: Path, counters: Counters, study_us: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._ledger.path = path
-        began = self._began if path.exists() else None
+        # An earlier command may have written to the same file, which on a machine without the results is elsewhere.
+        began = None if counters == self._began else self._began
         start = Record(
             "start", self.id, self._ledger.next_seq(), counters, study_us, hardware=self.hardware, began=began
         )

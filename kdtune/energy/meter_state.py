@@ -10,7 +10,7 @@ from typing import Any
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.processes import CpuScope, Identity, Process
 from kdtune.energy.sensors.node import Counters
-from kdtune.storage.files import replaced_atomically
+from kdtune.storage.files import is_abandoned, replaced_atomically
 
 Windows = dict[str, tuple[Window, CpuScope]]
 """Open windows by id, each with the CPU scope that counts the CPU time since the window opened."""
@@ -134,5 +134,7 @@ def drop_stale(folder: Path, processes: dict[int, Process]) -> None:
         processes: The running processes, by pid.
     """
     for path in folder.glob("*.state"):
+        state = MeterState(path)
         with suppress(OSError, ValueError, KeyError, TypeError):  # another user's file, or one that is being removed
-            MeterState(path).load(processes)
+            if state.load(processes) and is_abandoned(path):  # on a machine other than that of its driver
+                state.remove()

@@ -2,8 +2,13 @@
 
 import shutil
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+
+from kdtune.storage.files import is_abandoned
+
+_PREFIX = "kdtune-ledgers-"
 
 
 class LedgerOutbox:
@@ -19,7 +24,7 @@ class LedgerOutbox:
         Args:
             session_id: Identifier of the metered session.
         """
-        self._root = Path(tempfile.gettempdir()) / f"kdtune-ledgers-{session_id}"
+        self._root = Path(tempfile.gettempdir()) / f"{_PREFIX}{session_id}"
 
     def file(self, folder: str, node: str) -> Path:
         """Return the local file for a ledger folder of the driver.
@@ -50,3 +55,11 @@ class LedgerOutbox:
     def remove(self) -> None:
         """Remove the files, because the driver has all of them."""
         shutil.rmtree(self._root, ignore_errors=True)
+
+
+def drop_abandoned() -> None:
+    """Remove the files of sessions that ended without copying all of them, because their driver was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another user's folder, or one that is being removed
+            if is_abandoned(folder):
+                shutil.rmtree(folder)

@@ -8,13 +8,15 @@ its checkpoints. Where locks do not reach across machines, two of them could wri
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdtune.errors import MachineError
-from kdtune.storage.files import CACHE_REMEDY, lock_file, open_no_link
+from kdtune.storage.files import CACHE_REMEDY, is_abandoned, lock_file, open_no_link
 from kdtune.storage.paths import CACHE_VARIABLE
+
+_MARKER = ".shared-"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class SharedFolders:
 
     @property
     def _markers(self) -> list[Path]:
-        return [Path(folder, f".shared-{self.session_id}") for folder in (self.results, self.cache)]
+        return [Path(folder, f"{_MARKER}{self.session_id}") for folder in (self.results, self.cache)]
 
     @contextmanager
     def marked(self) -> Iterator[None]:
@@ -46,6 +48,7 @@ class SharedFolders:
         with ExitStack() as opened:
             for marker in self._markers:
                 marker.parent.mkdir(parents=True, exist_ok=True)
+                _remove_abandoned_markers(marker.parent)
                 descriptor = open_no_link(marker, os.O_RDWR)
                 opened.callback(marker.unlink, missing_ok=True)
                 opened.callback(os.close, descriptor)
@@ -104,3 +107,11 @@ def _fault_of(marker: Path) -> str | None:
     finally:
         os.close(descriptor)
     return f"does not see file locks of the driver in {marker.parent} (mounted with nolock or local_lock?)"
+
+
+def _remove_abandoned_markers(folder: Path) -> None:
+    """Remove the markers of killed commands: nobody holds their locks, and they are too old to be still unlocked."""
+    for marker in folder.glob(f"{_MARKER}*"):
+        with suppress(OSError):  # another user's marker, or one that is being removed
+            if is_abandoned(marker) and _fault_of(marker):
+                marker.unlink()

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -208,6 +209,20 @@ def _locked(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str] | None:
                 return None
             except FileNotFoundError:
                 continue
+
+
+#: Seconds without a change after which a file that its process changes every second counts as left by a killed process.
+_ABANDONED_S = 24 * 3600.0
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file, or everything in a folder, has not changed for a day.
+
+    Raises:
+        OSError: It cannot be read, for example because it was removed.
+    """
+    changed_s = max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
+    return time.time() - changed_s > _ABANDONED_S
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -184,6 +184,22 @@ def append_text(path: Path, text: bytes, *, sync: bool = True) -> None:
         os.close(descriptor)
 
 
+def sync_to_disk(path: Path) -> None:
+    """Sync what any process has written to a file to the disk.
+
+    Raises:
+        OSError: The file is gone or cannot be synced.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
 def _last_line(path: Path) -> Line | None:
     """Return the last complete line of a file, which is searched from the end; None if there is none.
 

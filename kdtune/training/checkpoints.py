@@ -132,7 +132,7 @@ class CheckpointWriter:
         if is_last or self._clock() - self._copied_at_s >= min(LONGEST_S, self._took_s / SHARE):
             self._wait()
             self._copied_at_s = self._clock()
-            self._write = self._thread.submit(self._save, _on_the_host(training.state_dict()))
+            self._write = self._thread.submit(self._save, on_the_host(training.state_dict()))
         if is_last:
             self._wait()
 
@@ -159,15 +159,18 @@ class CheckpointWriter:
             write.result()
 
 
-def _on_the_host(value: Any) -> Any:
-    """Return a copy of nested mappings and sequences, with their tensors copied to the CPU."""
+def on_the_host(value: Any) -> Any:
+    """Return a copy of nested mappings and sequences, with their tensors copied to the CPU.
+
+    A copy of a view is as small as the view; without it, torch writes the whole tensor behind a view to a file.
+    """
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
         copied: Any = copy.copy(value)  # of the same type, with its attributes: torch keeps versions of layers there
         for key in value:
-            copied[key] = _on_the_host(value[key])
+            copied[key] = on_the_host(value[key])
         return copied
     if type(value) in (list, tuple):
-        return type(value)(_on_the_host(one) for one in value)
+        return type(value)(on_the_host(one) for one in value)
     return copy.deepcopy(value)

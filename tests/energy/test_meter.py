@@ -722,7 +722,8 @@ def test_a_record_that_cannot_be_written_changes_nothing(meter, path, monkeypatc
     assert meter.reading().spent == account.buckets
 
 
-def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
+@pytest.mark.parametrize("is_copied", [False, True], ids=["written in place", "written elsewhere and copied"])
+def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path, is_copied):
     first = Meter(sensors, node())
     first.begin(path)
     first.sample()  # then the meter is killed with its study
@@ -730,8 +731,11 @@ def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
     second = Meter(sensors, node())
     second.begin(tmp_path / "session" / "here.jsonl")
     time.sleep(0.2)
-    second.switch(path)
+    written = tmp_path / "elsewhere.jsonl" if is_copied else path
+    second.switch(written)
     second.switch(None)
+    if is_copied:
+        path.write_bytes(path.read_bytes() + written.read_bytes())
     records = ledger.read(path)
     account = account_of_ledger(records)
     between = used_uj(node(), records[1], replace(records[2], counters=records[2].began))

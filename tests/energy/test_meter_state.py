@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -53,5 +54,8 @@ def test_only_states_of_dead_studies_are_removed(tmp_path):
     kept(tmp_path / "dead.state", DEAD)
     kept(tmp_path / "living.state", identity_of(os.getpid()))
     (tmp_path / "half.state").write_text("{")
+    kept(tmp_path / "elsewhere.state")  # of a study whose driver is on another machine
+    kept(tmp_path / "abandoned.state")
+    os.utime(tmp_path / "abandoned.state", (0, time.time() - 2 * 24 * 3600))
     drop_stale(tmp_path, snapshot())
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["half.state", "living.state"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["elsewhere.state", "half.state", "living.state"]

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,20 @@ def test_locks_that_do_not_reach_this_machine_are_refused(shared, monkeypatch):
         monkeypatch.setattr(fcntl, "flock", flock)
         assert asked == [fcntl.LOCK_EX | fcntl.LOCK_NB] * 2
     assert len(faults) == 2 and all("does not see file locks of the driver" in fault for fault in faults)
+
+
+def test_markers_of_killed_commands_are_removed(shared):
+    """A command that runs for days holds the lock of its marker; one that has just begun may not hold it yet."""
+    running = SharedFolders("running", shared.results, shared.cache)
+    with running.marked():
+        places = [Path(folder) for folder in (shared.results, shared.cache)]
+        for place in places:
+            (place / ".shared-killed").touch()
+            for name in ("running", "killed"):
+                os.utime(place / f".shared-{name}", (0, time.time() - 2 * 24 * 3600))
+            (place / ".shared-begins").touch()
+        with shared.marked():
+            for place in places:
+                assert sorted(one.name for one in place.iterdir()) == [
+                    f".shared-{name}" for name in ("begins", "running", "session")
+                ]

@@ -41,7 +41,8 @@ def check_room(needed: Resources, nodes: Iterable[Mapping[str, float]]) -> None:
     for node in nodes:
         has.update(node)
     for name, amount in (("CPU", needed.cpus), ("GPU", needed.gpus)):
-        if amount > has[name] - held.get(name, 0) and held.get(name):
+        left = round(has[name] - held.get(name, 0), 4)  # in Ray's units; with plain floats, 2 - 1.6 is less than 0.4
+        if round(amount, 4) > left and held.get(name):
             raise UsageError(
                 f"this study runs in a Ray task, actor or placement group that holds {held[name]:g} of the "
                 f"{has[name]:g} {name}s of the cluster, and its trials need {needed} beside it; start the task or "

@@ -102,6 +102,7 @@ def wait_for_room(executor: Any, poll: Callable[[], object]) -> None:
         with executor.charging(executor.waiting):
             while not ray.wait([probe], timeout=0.5)[0]:
                 executor.check()
+                executor.keep_up()
                 poll()
                 if message_at_s is not None and time.monotonic() >= message_at_s:
                     needed.check_fit(cluster_nodes())

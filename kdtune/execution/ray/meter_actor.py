@@ -9,8 +9,11 @@ from typing import Any
 import ray
 
 from kdtune.energy.meter_start import MeterStart
+from kdtune.energy.meter_state import drop_stale
+from kdtune.energy.neighbours import shared_folder
+from kdtune.energy.processes import snapshot
 from kdtune.energy.sensors.node import NodeSensors
-from kdtune.execution.ledger_outbox import LedgerOutbox
+from kdtune.execution.ledger_outbox import LedgerOutbox, drop_abandoned
 from kdtune.execution.node_meter import NodeMeter, registry_of, state_of
 from kdtune.execution.ray.trial_actors import ActorsOfTrials
 from kdtune.execution.shared_folders import SharedFolders
@@ -44,6 +47,9 @@ class NodeMeterActor(NodeMeter):
             counts_gpus: Whether the energy of GPUs is counted.
             is_elsewhere: Whether the driver runs on another machine, so that it has to copy the ledgers from here.
         """
+        if is_elsewhere:  # on its own machine, the driver has done this
+            drop_stale(shared_folder(), snapshot())
+            drop_abandoned()
         registry = registry_of(session_id)
         registry.register()
         super().__init__(

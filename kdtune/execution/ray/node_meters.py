@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class NodeMeters:
             counts_gpus=self._counts_gpus,
         )
         if self._shared:
-            self._looks += [(host, meter.missing_folders.remote(self._shared)) for host, meter in started.items()]
+            looks = [(host, meter.missing_folders.remote(self._shared)) for host, meter in started.items()]
+            self._looks = _without(started, self._looks) + looks
         return started
 
     def begin(self, folder: Path, since: MeterStart | None) -> None:
@@ -131,8 +132,8 @@ class NodeMeters:
         except (ray.exceptions.RayError, ValueError):  # ValueError: a meter with this name has just died
             _log.warning("a node that joined has no energy meter yet", exc_info=True)
             return
+        self._pending = _without(joined, self._pending) + pending
         self._actors |= joined
-        self._pending += pending
         self._carried.begin(self._others, self._folder)
         for host in joined:
             self._carried.begin_again(host)
@@ -202,7 +203,7 @@ class NodeMeters:
             except ray.exceptions.RayError as error:
                 # For example with a full disk there; accounting never ends a study, and the ledger remains incomplete.
                 failed_there = not isinstance(error, ray.exceptions.RayTaskError) or isinstance(
-                    error.cause, MachineError
+                    error.cause, MachineError | OSError
                 )
                 if host == os.uname().nodename or not failed_there:
                     raise
@@ -213,3 +214,8 @@ class NodeMeters:
                     "the result is flagged"
                 )
         return answers
+
+
+def _without(replaced: Container[str], calls: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Leave out requests to earlier meters of machines; their failures say nothing about the meters there now."""
+    return [(host, call) for host, call in calls if host not in replaced]

@@ -82,9 +82,9 @@ class DistillTrainable(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Ray Tune, whose schedulers copy trials by checkpoints."""
-        from kdtune.training.checkpoints import CheckpointFolder
+        from kdtune.training.checkpoints import CheckpointFolder, on_the_host
 
-        CheckpointFolder(Path(checkpoint_dir)).save(self._training.distiller.state_dict())
+        CheckpointFolder(Path(checkpoint_dir)).save(on_the_host(self._training.distiller.state_dict()))
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Continue from a checkpoint of :meth:`save_checkpoint`.

@@ -60,14 +60,15 @@ def test_trials_of_an_outer_tuner_run_studies_inline_and_through_ray_with_equal_
 
 
 def test_a_study_for_which_its_own_task_leaves_no_core_is_refused_instead_of_waiting():
-    def refusal():
+    def refusal(needed=1.0):
         try:
-            check_room(Resources(1.0, 0.0), [{"CPU": 2.0}])
+            check_room(Resources(needed, 0.0), [{"CPU": 2.0}])
         except UsageError as error:
             return str(error)
 
     everything, one_core, nothing = (ray.remote(num_cpus=n)(refusal).remote() for n in (2, 1, 0))
     assert "holds 2 of the 2 CPUs" in ray.get(everything) and ray.get([one_core, nothing]) == [None, None]
+    assert ray.get(ray.remote(num_cpus=1.6)(refusal).remote(0.4)) is None  # although 2 - 1.6 is less than 0.4
     assert refusal() is None  # a driver holds nothing
 
 

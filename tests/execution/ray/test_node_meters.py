@@ -131,8 +131,9 @@ def _refuses(*_):
     raise ValueError("the actor has died")
 
 
-def test_a_full_disk_ends_a_study_only_on_its_own_machine(machines, meters, tmp_path):
-    full = ray.exceptions.RayTaskError("switch", "", MachineError("the disk is full"))
+@pytest.mark.parametrize("error", [MachineError("the disk is full"), OSError(5, "Input/output error")])
+def test_a_faulty_disk_ends_a_study_only_on_its_own_machine(machines, meters, tmp_path, error):
+    full = ray.exceptions.RayTaskError("switch", "", error)
     machines["b"].fails = full
     meters.switch(tmp_path / "second")
     meters.settle()
@@ -172,6 +173,24 @@ def test_ledgers_of_other_machines_are_copied_line_by_line_into_every_folder(mac
     assert not (tmp_path / "first" / f"{HERE}.jsonl").exists()  # its meter writes that itself
 
 
+def test_a_ledger_that_is_complete_is_on_the_disk(machines, meters, tmp_path, monkeypatch):
+    """Also if its last lines were copied earlier, and if its machine is lost."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (synced.append(str(Path(f"/proc/self/fd/{file}").readlink())), fsync(file))
+    )
+    machines["c"] = Machine(0)
+    meters.meter_new_nodes()
+    for name in ("b", "c"):
+        machines[name].ledgers["first"] = b'{"seq": 0}\n'
+    meters.switch(tmp_path / "second")
+    keep_up(meters)
+    assert not synced  # the copies of every second are not
+    lose(machines, "c")
+    meters.settle()
+    assert synced == [str(tmp_path / "first" / f"{name}.jsonl") for name in ("b", "c")]
+
+
 def test_the_last_lines_are_copied_before_the_meters_end(machines, meters, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "kill", lambda meter: None)
     machines["b"].ledgers["first"] = b'{"seq": 0}\n'
@@ -206,6 +225,17 @@ def test_what_a_lost_machine_had_reported_stays_and_is_continued_when_it_returns
     meters.meter_new_nodes()
     meters.settle()
     assert numbers(tmp_path / "second" / "b.jsonl") == [1]
+
+
+def test_requests_to_a_lost_meter_do_not_drop_the_meter_that_follows_it(machines, meters, tmp_path):
+    meters.switch(tmp_path / "second")
+    lose(machines, "b")
+    meters.reading()
+    machines["b"] = Machine(1, began_ns=2)
+    meters.meter_new_nodes()
+    meters.settle()
+    assert len(machines[HERE].told) == 1
+    assert meters.ask_one("b", "sample") is True
 
 
 # --- folders that the machines have to share ------------------------------------------------------------------------

@@ -49,6 +49,16 @@ def test_a_trial_copied_by_a_scheduler_keeps_its_own_hyperparameters(tmp_path):
     assert worker._training.distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616
 
 
+def test_a_checkpoint_has_only_the_part_of_a_tensor_that_belongs_to_the_state(tmp_path, monkeypatch):
+    worker = kdtune.DistillTrainable({"study": small_study(), "loss": "ce"})
+    state, images = worker._training.distiller.state_dict(), torch.zeros(1_000_000)
+    monkeypatch.setattr(worker._training.distiller, "state_dict", lambda: {**state, "images": images[:10]})
+    worker.save_checkpoint(str(tmp_path))
+    worker.stop()
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_size < 1_000_000
+
+
 def test_without_a_ledger_energy_is_unknown_and_not_zero():
     worker = kdtune.DistillTrainable({"study": small_study(), "loss": "ce"})
     assert worker.train()["energy_j"] is None
