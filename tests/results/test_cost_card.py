@@ -163,7 +163,8 @@ def test_emissions_csv_contains_the_charge(folder):
 
 def test_unknown_columns_of_emissions_csv_are_empty(folder):
     row = emissions(folder)
-    assert row["country_name"] == row["water_consumed"] == row["longitude"] == ""
+    assert row["region"] == row["water_consumed"] == row["longitude"] == ""
+    assert (row["country_name"], row["country_iso_code"]) == ("a test", "ZZZ")
 
 
 def test_carbonboard_shows_the_charge(folder):
