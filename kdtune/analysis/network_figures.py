@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kdtune.analysis.result_context import context_of
 from kdtune.artifacts.teacher_record import read_record
+from kdtune.catalog.foreign_calls import foreign_call
 from kdtune.errors import KdtuneError
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources
@@ -64,11 +65,22 @@ def network_figures(
             if draw is None:
                 missing.append(f"The task {study.task.name} has no figures of networks, which Figure 4 would show.")
                 return NetworkFigures(missing=tuple(missing))
-            found = draw(networks, context.splits.test, context.arrays.class_names)
+            with foreign_call(f"task {study.task.name}", "figures()"):
+                found = _checked(draw(networks, context.splits.test, context.arrays.class_names))
     except KdtuneError as error:
         return NetworkFigures(missing=(f"Figures of networks (the paper's Figure 4) are not shown: {error}",))
     figures = tuple(one for one in found if isinstance(one, ModelFigure))
     return NetworkFigures(figures, (*missing, *(one for one in found if isinstance(one, str))))
+
+
+def _checked(found: object) -> list[ModelFigure | str]:
+    """Return what a task's ``figures()`` returned, if it is a list of figures and sentences."""
+    if not isinstance(found, list):
+        raise TypeError(f"it returned {type(found).__name__} in place of a list of figures")
+    for one in found:
+        if not isinstance(one, ModelFigure | str):
+            raise TypeError(f"its list has an entry of the type {type(one).__name__}, which is no figure")
+    return found
 
 
 def _context(folder: StrategyFolder, resolved: ResolvedSettings, data_dir: str | Path | None) -> "TrainingContext":

@@ -17,6 +17,9 @@ from kdtune.storage.records import exact
 #: Joules in a kilowatt-hour, exactly.
 J_PER_KWH = 3_600_000
 
+#: End of the source of an intensity that codecarbon knows.
+_FROM_CODECARBON = " (codecarbon's data)"
+
 #: Mean CO2 emission of a new car in the EU in 2018, in grams per kilometre; the paper compares with it.
 CAR_G_PER_KM = 120.4
 
@@ -54,6 +57,34 @@ class Carbon:
     def as_record(self) -> dict[str, Any]:
         """Return the JSON object that is written to results."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the electricity comes from, as far as the source of an intensity tells.
+
+    Attributes:
+        country: Name of the country; the whole source if it names none.
+        code: ISO 3166 code of three letters; ``ZZZ``, which ISO leaves to its users, for no known country.
+        region: State or province; empty if the intensity is that of a country.
+    """
+
+    country: str
+    code: str = "ZZZ"
+    region: str = ""
+
+
+def place_of(carbon: Carbon) -> Place:
+    """Return the place that the source of an intensity names."""
+    from codecarbon.input import DataSource
+
+    named, found, _ = carbon.source.rpartition(_FROM_CODECARBON)
+    mixes = DataSource().get_global_energy_mix_data() if found else {}
+    for code, mix in mixes.items():
+        country = mix.get("country_name", code)
+        if named == country or named.endswith(f", {country}"):
+            return Place(country, code, named.removesuffix(country).removesuffix(", "))
+    return Place(carbon.source)
 
 
 #: The figures used by PLOS ONE 2023, e0285668: carbontracker's EU-28 average of 2017 and its PUE.
@@ -152,7 +183,7 @@ def resolve_carbon(
         return Carbon(chosen_pue, grams, source, label)
     if base:
         return Carbon(chosen_pue, base.intensity_g_per_kwh, base.source, label)
-    return Carbon(chosen_pue, _world_average(), "world average (codecarbon's data)", None)
+    return Carbon(chosen_pue, _world_average(), f"world average{_FROM_CODECARBON}", None)
 
 
 def _world_average() -> float:
@@ -185,7 +216,7 @@ def _national(code: str, name: str, region: str | None) -> tuple[float, str]:
     emissions, one = Emissions(DataSource()), Energy.from_energy(kWh=1)
     if region is None:
         kg = emissions.get_private_infra_emissions(one, GeoMetadata(country_iso_code=code, country_name=name))
-        return kg * 1000, f"{name} (codecarbon's data)"
+        return kg * 1000, f"{name}{_FROM_CODECARBON}"
 
     def of(place: str) -> float | None:
         geo = GeoMetadata(country_iso_code=code, country_name=name, region=place)
@@ -201,4 +232,4 @@ def _national(code: str, name: str, region: str | None) -> tuple[float, str]:
         raise SpecError(
             [Fault("--region", "", f"no data for {region!r} in {name}; omit it to use the country's figure")]
         )
-    return regional_kg * 1000, f"{region}, {name} (codecarbon's data)"
+    return regional_kg * 1000, f"{region}, {name}{_FROM_CODECARBON}"

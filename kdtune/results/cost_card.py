@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kdtune.energy.attribution import FLAGS, charged_buckets
-from kdtune.energy.carbon import Carbon
+from kdtune.energy.carbon import Carbon, place_of
 from kdtune.energy.interval_shares import split_integer
 from kdtune.results.cost_document import Cost
 from kdtune.results.folder import StrategyFolder
@@ -169,7 +169,7 @@ def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared
     """Return the strategy's cost in the format of codecarbon's ``emissions.csv``, with one row.
 
     It covers everything that the strategy is charged. Energy is in kWh and emissions are in kg, as in codecarbon's
-    files. Unknown values are empty.
+    files. Unknown values are empty, but for the country, whose code carbonboard needs.
     """
     from importlib.metadata import version
 
@@ -179,6 +179,7 @@ def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared
     wall_s = None if cost.wall_s is None else cost.wall_s + sum(one.wall_s for one in shared.charged_inputs)
     kg = None if cost.charged_co2_g is None else cost.charged_co2_g / 1000
     gpus = [gpu.name for node in cost.hardware for gpu in node.gpus]
+    place = place_of(cost.carbon)
 
     def kwh(part: str) -> float | None:
         return None if parts is None else cost.carbon.kwh(parts.get(part, 0))
@@ -198,6 +199,9 @@ def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared
         **{f"{part}_power": watts(part) for part in ("cpu", "gpu", "ram")},
         **{f"{part}_energy": kwh(part) for part in ("cpu", "gpu", "ram")},
         "energy_consumed": cost.charged_kwh,
+        "country_name": place.country,
+        "country_iso_code": place.code,
+        "region": place.region,
         "python_version": folder.versions().get("python"),
         "codecarbon_version": version("codecarbon"),
         "cpu_count": sum(node.cores for node in cost.hardware) or None,

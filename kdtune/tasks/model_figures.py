@@ -3,6 +3,7 @@
 The classes import neither torch nor matplotlib, so that a report can be made from kept files alone.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,14 +23,21 @@ class ModelFigure:
     """What all of these figures have.
 
     Attributes:
-        name: Short name, of which a file's name and an id are made.
+        name: Short name of lower-case letters, digits and hyphens, of which a file's name and an id are made.
         title: Title.
         description: What the figure shows and how to read it, in complete sentences.
+
+    Raises:
+        ValueError: The name has other characters.
     """
 
     name: str
     title: str
     description: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
+            raise ValueError(f"a figure's name has lower-case letters, digits and hyphens only, unlike {self.name!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,25 @@
 """Figures for which kept models run on the test images again."""
 
+import re
 import shutil
 
 import pytest
 import torch
 
+import kdtune
 from kdtune.analysis.network_figures import network_figures
 from kdtune.results.folder import StudyFolder
+from tests.analysis.conftest import OWN
+from tests.studies import small_study
+
+_OWN_TASK = """
+from kdtune.tasks.classification.task import Classification
+
+
+class Task(Classification):
+    def figures(self, networks, part, class_names):
+        {body}
+"""
 
 
 @pytest.fixture
@@ -52,3 +65,25 @@ def test_a_quantised_student_is_not_shown_as_the_float_student_beside_it(student
     found = network_figures(students, "teacher")
     assert found.missing == ("The student of fixed is not shown, since an int8 network has no gradients.",)
     assert list(found.figures[0].values) == ["teacher", "stochastic"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return 1 / 0", r"ZeroDivisionError: division by zero \(.*own_task.py, line 7\)"),
+        ("raise SystemExit('enough')", r"SystemExit: enough \(.*own_task.py, line 7\)"),
+        ("return None", "TypeError: it returned NoneType in place of a list of figures"),
+        ("return [{'name': 'x'}]", "TypeError: its list has an entry of the type dict, which is no figure"),
+    ],
+)
+def test_a_task_whose_figures_fail_is_named_with_the_reason(students, tmp_path, body, reason):
+    (tmp_path / "own_task.py").write_text(_OWN_TASK.format(body=body))
+    study = kdtune.load_study(small_study(repeats=1, **OWN, task=f"{tmp_path / 'own_task.py'}:Task"))
+    for folder in students.values():
+        folder.write_study(study, folder.resolved())
+    found = network_figures(students, "teacher")
+    assert found.figures == ()
+    assert re.fullmatch(
+        rf"Figures of networks \(the paper's Figure 4\) are not shown: task .*:Task: figures\(\) fails: {reason}",
+        found.missing[0],
+    )

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.carbon import Carbon, car_km, carbon_changes, resolve_carbon, with_changes
+from kdtune.energy.carbon import Carbon, car_km, carbon_changes, place_of, resolve_carbon, with_changes
 from kdtune.errors import SpecError
 
 KWH_UJ = 3_600_000_000_000
@@ -156,3 +156,18 @@ def test_changes_are_validated_before_they_are_applied():
     assert carbon_changes("paper", None, None, None, None)(french) == resolve_carbon("paper")
     with pytest.raises(SpecError, match="--pue"):
         carbon_changes(None, None, None, None, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"country": "FRA"}, ("France", "FRA", "")),
+        ({"country": "USA", "region": "california"}, ("United States", "USA", "california")),
+        ({}, ("world average (codecarbon's data)", "ZZZ", "")),
+        ({"intensity": 100.0}, ("set with --intensity", "ZZZ", "")),
+        ({"preset": "paper"}, ("EU-28 average of 2017, as in the paper", "ZZZ", "")),
+    ],
+)
+def test_the_source_of_an_intensity_names_its_place(given, place):
+    found = place_of(resolve_carbon(**given))
+    assert (found.country, found.code, found.region) == place

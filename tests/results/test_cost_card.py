@@ -17,6 +17,7 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, trial, two_cores
 from tests.results.test_outcome import TEACHER, WORKLOAD, end, without_evaluations, write_ledger
+from tests.servers import served
 from tests.studies import small_study
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -162,7 +163,43 @@ def test_emissions_csv_contains_the_charge(folder):
 
 def test_unknown_columns_of_emissions_csv_are_empty(folder):
     row = emissions(folder)
-    assert row["country_name"] == row["water_consumed"] == row["longitude"] == ""
+    assert row["region"] == row["water_consumed"] == row["longitude"] == ""
+    assert (row["country_name"], row["country_iso_code"]) == ("a test", "ZZZ")
+
+
+def test_carbonboard_shows_the_charge(folder):
+    for package in ("dash", "dash_bootstrap_components", "fire"):
+        pytest.importorskip(package, reason=f"{package}, which codecarbon's carbonboard needs, is not installed here")
+    row = emissions(folder)
+    shown = {("project_name", "value"): "small", ("energy_type", "value"): "fossil"}
+    with served("codecarbon.viz.carbonboard:main", f"--filepath={folder.path / 'emissions.csv'}") as ask:
+        assert "_dash-renderer" in ask("/")
+        waiting = ask("/_dash-dependencies")
+        while waiting:
+            ready = [one for one in waiting if all((each["id"], each["property"]) in shown for each in one["inputs"])]
+            assert ready
+            waiting = [one for one in waiting if one not in ready]
+            for one in ready:
+                for id_, found in ask("/_dash-update-component", _update(one, shown))["response"].items():
+                    shown |= {(id_, key): value for key, value in found.items()}
+    [line] = shown["hidden_project_data", "children"]["props"]["data"]
+    assert line["emissions"] == float(row["emissions"]) and line["experiment_id"] == "small/grid"
+    total = shown["hidden_project_summary", "data"]["total"]
+    assert total["energy_consumed"] == float(row["energy_consumed"])
+    assert shown["project_emissions_bar_chart", "figure"]["data"]
+
+
+def _update(callback, shown):
+    """Return the request of a page's callback, as the browser sends it."""
+    outputs = [part.rpartition(".") for part in callback["output"].strip(".").split("...")]
+    inputs = [{**one, "value": shown[one["id"], one["property"]]} for one in callback["inputs"]]
+    named = [{"id": id_, "property": key} for id_, _, key in outputs]
+    return {
+        "output": callback["output"],
+        "outputs": named if callback["output"].startswith("..") else named[0],
+        "inputs": inputs,
+        "changedPropIds": [f"{one['id']}.{one['property']}" for one in inputs],
+    }
 
 
 def test_powers_in_emissions_csv_do_not_exceed_that_of_the_machine(folder):

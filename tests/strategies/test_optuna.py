@@ -11,6 +11,7 @@ from kdtune.specs import SearchSpace
 from kdtune.strategies.base import Outcome
 from kdtune.strategies.optuna import DATABASE, Options, Optuna
 from tests.recipes import points_of
+from tests.servers import served
 
 SPACE = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
 
@@ -69,6 +70,23 @@ def test_the_export_opens_in_optuna_and_holds_every_repeat_once(tmp_path):
     completed = [trial for trial in loaded.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     assert all(trial.value == pytest.approx(1 - abs(trial.params["tau"] - 5) / 20) for trial in completed)
     assert [path.name for path in tmp_path.iterdir()] == [DATABASE]
+
+
+def test_optuna_dashboard_shows_the_export(tmp_path):
+    pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed here")
+    for seed in (0, 1):
+        strategy = make(seed=seed, trials=6)
+        run(strategy, fail={2})
+        strategy.export(tmp_path)
+    with served("optuna_dashboard._cli:main", f"sqlite:///{tmp_path / DATABASE}", "--host=127.0.0.1") as ask:
+        studies = {one["study_name"]: one["study_id"] for one in ask("/api/studies")["study_summaries"]}
+        assert set(studies) == {"seed-0", "seed-1"}
+        trials = ask(f"/api/studies/{studies['seed-1']}?after=0")["trials"]
+    kept = optuna.load_study(study_name="seed-1", storage=f"sqlite:///{tmp_path / DATABASE}").trials
+    assert len(kept) == 6
+    assert [(one["params"][0]["param_external_value"], one.get("values")) for one in trials] == [
+        (str(one.params["tau"]), one.values) for one in kept
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from kdtune.tasks.classification.documents import confusion_csv
-from kdtune.tasks.model_figures import figures_of_documents
+from kdtune.tasks.model_figures import Bars, figures_of_documents
 
 
 def test_confusion_matrices_are_read_from_the_kept_files():
@@ -23,3 +23,9 @@ def test_average_precisions_are_read_from_the_kept_files():
 def test_a_task_without_such_files_has_no_figures(task):
     assert figures_of_documents(task, {"grid": {}}) == []
     assert figures_of_documents(task, {}) == []
+
+
+@pytest.mark.parametrize("name", ["../logits", "Logits", "my logits", ""])
+def test_a_name_that_is_no_file_name_is_refused(name):
+    with pytest.raises(ValueError, match="lower-case letters, digits and hyphens"):
+        Bars(name=name, title="Logits", description="Logits.", axis="logit", categories=[], values={})

@@ -1,5 +1,6 @@
 """The cost table in LaTeX, which compiles without further packages."""
 
+import re
 from pathlib import Path
 
 from kdtune.report.cost_rows import columns, cost_rows, teacher_row
@@ -16,7 +17,12 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row, it would be an option of the line break before it, and so would the star
+    "*": "{*}",
 }
+
+#: Last character that LaTeX prints without further packages.
+_LAST_LATIN = "\u017e"
 
 
 def write_latex(study: ReportedStudy, target: Path) -> list[Path]:
@@ -66,5 +72,6 @@ def _cell(text: str) -> str:
 
 
 def for_latex(text: str) -> str:
-    """Return a text in which no command begins."""
-    return "".join(_SPECIAL.get(one, one) for one in " ".join(printable(text).split()))
+    """Return a text in which no command begins; characters beyond Latin scripts become question marks."""
+    known = (one if one <= _LAST_LATIN else "?" for one in " ".join(printable(text).split()))
+    return re.sub("-(?=-)", "-{}", "".join(_SPECIAL.get(one, one) for one in known))

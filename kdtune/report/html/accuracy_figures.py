@@ -55,7 +55,7 @@ def accuracy_over_energy(study: ReportedStudy, series: Mapping[str, Series]) -> 
                 elinewidth=1.2,
                 capsize=2.5,
             )
-        plain_log_axis(axes, [unit.of(place.kwh) for place in places])
+        plain_log_axis(axes, "x", [unit.of(place.kwh) for place in places])
         if len(best) > 1:
             axes.step(
                 [unit.of(place.kwh) for place in best],

@@ -1,10 +1,11 @@
 """Drawing of figures as SVG that follows the colours of the page and is accessible."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kdtune.report.html.svg import COLOURS, DPI, INK, RULE, WIDTH_IN, as_svg
 from kdtune.report.number_formats import significant
@@ -185,16 +186,21 @@ def draw_curve(axes: "Axes", style: Series, x: Sequence[float], y: Sequence[floa
     )
 
 
-def plain_log_axis(axes: "Axes", values: Sequence[float]) -> None:
-    """Give the x axis a logarithmic scale with plain numbers at 1, 2 and 5, or at 1 only over several decades."""
+def plain_log_axis(axes: "Axes", which: Literal["x", "y"], values: Sequence[float]) -> None:
+    """Give an axis a logarithmic scale with plain numbers at 1, 2 and 5, or at 1 only over several decades.
+
+    The axis spans at least a factor of 6, so that at least two numbers are on it, also with a single value.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = min(values), max(values)
-    axes.set_xscale("log")
-    axes.set_xlim(low / 1.5, high * 1.5)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 500 else (1.0,), numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    space = max(1.5, math.sqrt(6 * low / high))
+    getattr(axes, f"set_{which}scale")("log")
+    getattr(axes, f"set_{which}lim")(low / space, high * space)
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 500 else (1.0,), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def whole_numbers(axes: "Axes") -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 
+from kdtune.catalog.foreign_calls import foreign_call
+from kdtune.errors import KdtuneError
 from kdtune.report.html.drawing import (
     ReportFigure,
     Series,
@@ -75,6 +77,21 @@ def drawn(figure: ModelFigure, series: Mapping[str, Series]) -> ReportFigure:
         series: How the study's strategies look; other models look like the teacher.
     """
     return _drawn(figure, series)
+
+
+def drawn_or_named(figure: ModelFigure, task: str, series: Mapping[str, Series]) -> ReportFigure | str:
+    """Draw a figure, or return a sentence if it holds what cannot be drawn, such as fewer values than categories.
+
+    Args:
+        figure: The figure.
+        task: Name of the task that made it.
+        series: How the study's strategies look.
+    """
+    try:
+        with foreign_call(f"task {task}", f"the drawing of {type(figure).__name__} {figure.name!r}"):
+            return drawn(figure, series)
+    except KdtuneError as error:
+        return f"{figure.title} is not shown: {error}"
 
 
 @singledispatch

@@ -21,13 +21,14 @@ from kdtune.report.html.drawing import (
     margin_for,
     names_on_y,
     panels,
+    plain_log_axis,
     thinned,
     whole_numbers,
 )
-from kdtune.report.html.model_drawings import drawn, models_to_show, teachers_name
+from kdtune.report.html.model_drawings import drawn_or_named, models_to_show, teachers_name
 from kdtune.report.html.svg import INK
-from kdtune.report.number_formats import significant
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
+from kdtune.report.row_names import network_name
 from kdtune.report.units import co2_unit, time_unit
 
 #: Figures, and sentences about those that cannot be drawn.
@@ -60,8 +61,8 @@ def paper_figures(
 def _of_networks(study: ReportedStudy, series: Mapping[str, Series], data_dir: str | Path | None) -> Drawn:
     """Draw Figure 4: what the teacher, a tuned student and the baseline's student do with test images."""
     students = {one.name: one.folder for one in study.strategies if one.name in models_to_show(study)}
-    found = network_figures(students, teachers_name(study), data_dir)
-    return [*(drawn(one, series) for one in found.figures), *found.missing]
+    found, task = network_figures(students, teachers_name(study), data_dir), study.study.task.name
+    return [*(drawn_or_named(one, task, series) for one in found.figures), *found.missing]
 
 
 def training_co2(study: ReportedStudy, series: Mapping[str, Series]) -> ReportFigure | str:
@@ -83,9 +84,8 @@ def training_co2(study: ReportedStudy, series: Mapping[str, Series]) -> ReportFi
     with canvas() as (figure, axes):
         for name, curve in curves.items():
             draw_curve(axes, styles[name], range(1, len(curve) + 1), [unit.of(value) for value in curve])
-        axes.set_yscale("log")
+        plain_log_axis(axes, "y", [unit.of(value) for curve in curves.values() for value in curve if value])
         whole_numbers(axes)
-        _plain_y(axes)
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"CO2 of one model ({unit.name}), logarithmic")
         epochs = thinned(range(longest), 30)
@@ -136,8 +136,11 @@ def inference_cost(study: ReportedStudy) -> ReportFigure | str:
             "Inference time and CO2 (the paper's Figures 1b and 1c) are not shown, since they were not measured; "
             f"measure them with: kdtune inference {path}"
         )
-    found = study.comparison.inference[0]
-    networks = {teachers_name(study): found.teacher, f"student ({found.student.model})": found.student}
+    measured = study.comparison.inference
+    found = next((one for one in measured if one.int8), measured[0])
+    networks = {teachers_name(study): found.teacher, network_name("student", found.student.model): found.student}
+    if found.int8:
+        networks["student, int8"] = found.int8
     times_s = {name: one.ms_per_pass / 1e3 for name, one in networks.items()}
     grams = {name: one.co2_g_per_million * found.test_images / 1e6 for name, one in networks.items()}
     of_time, of_co2 = time_unit(times_s.values()), co2_unit(grams.values())
@@ -147,9 +150,9 @@ def inference_cost(study: ReportedStudy) -> ReportFigure | str:
         for axes, values, unit, what in ((left, times_s, of_time, "time"), (right, grams, of_co2, "CO2")):
             for row, value in enumerate(values.values()):
                 shown = unit.of(value)
-                axes.barh(row, shown, height=0.62, color=Series("", 7 if row == 0 else 0).colour, linewidth=0)
+                axes.barh(row, shown, height=0.62, color=Series("", 7 if row == 0 else row - 1).colour, linewidth=0)
                 axes.annotate(unit.number(value), (shown, row), (4, 0), textcoords="offset points", va="center")
-            axes.set_xlim(0, 1.3 * max(unit.of(value) for value in values.values()))
+            axes.set_xlim(0, 1.3 * max(map(unit.of, values.values())) or 1)
             names_on_y(axes, names if axes is left else [""] * len(names))
             axes.set_xlabel(f"{what} of a pass ({unit.name})")
         return finished(
@@ -158,7 +161,8 @@ def inference_cost(study: ReportedStudy) -> ReportFigure | str:
             "Inference time and CO2 (the paper's Figures 1b and 1c)",
             f"A pass classifies {found.test_images:,} test images, {found.batch_size} at a time, on "
             f"{found.device_name}. All students of the study are one network, of which that of {found.timed_student} "
-            "was timed.",
+            "was timed."
+            + (f" The int8 network is the student of {found.strategy}; all were compiled." if found.int8 else ""),
             ("network", f"time of a pass ({of_time.name})", f"CO2 of a pass ({of_co2.name})"),
             [[name, of_time.number(times_s[name]), of_co2.number(grams[name])] for name in networks],
         )
@@ -217,10 +221,3 @@ def _but_for_batch_size(study: ReportedStudy) -> tuple[object, ...]:
     one = study.study
     training = one.training.model_copy(update={"batch_size": 0})
     return one.dataset, one.teacher, one.student, one.loss, training, study.baseline, study.metric
-
-
-def _plain_y(axes: object) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))  # type: ignore[attr-defined]
-    axes.yaxis.set_minor_formatter(NullFormatter())  # type: ignore[attr-defined]

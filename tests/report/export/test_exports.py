@@ -4,12 +4,13 @@ import csv
 import re
 import shutil
 import struct
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from kdtune.report.export.exports import FORMATS, export
-from kdtune.report.export.latex import for_latex
+from kdtune.report.export.latex import for_latex, latex_table
 from kdtune.report.export.model_card import model_card
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
@@ -81,6 +82,36 @@ def test_the_latex_table_has_as_many_cells_in_each_row_as_columns(study, tmp_pat
     assert for_latex("a_b & 5% \\input{x} $1$ #~^") == (
         r"a\_b \& 5\% \textbackslash{}input\{x\} \$1\$ \#\textasciitilde{}\textasciicircum{}"
     )
+
+
+#: Names with characters that mean something to LaTeX, or that its own fonts lack.
+NAMES = (
+    "a_b & 5% \\input{x} $1$ #~^",
+    "[0.5] * 2",
+    "*",
+    "a -- b --- c",
+    "café żółw §1 τ=4 学生 😀",
+    "'\"`<>|@!?",
+)
+
+
+def test_the_latex_table_compiles_with_any_name(study, tmp_path):
+    if (latex := shutil.which("pdflatex")) is None:
+        pytest.skip("no TeX on this machine, such as Debian's 'texlive-latex-base'")
+    tables = [latex_table(_renamed(study, name)) for name in (study.study.name, *NAMES)]
+    document = ["\\documentclass{article}", "\\begin{document}", *tables, "\\end{document}", ""]
+    (tmp_path / "page.tex").write_text("\n".join(document), encoding="utf-8")
+    command = [latex, "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout
+    assert "Missing character" not in (tmp_path / "page.log").read_text(errors="replace")
+
+
+def _renamed(study, name):
+    """Return a study of another name, and so for its first strategy."""
+    first, *others = study.comparison.outcomes
+    comparison = replace(study.comparison, outcomes=[replace(first, strategy=name), *others])
+    return replace(study, comparison=comparison, study=study.study.model_copy(update={"name": name}))
 
 
 def test_tensorboard_has_a_run_for_each_trial_with_its_epochs(study, tmp_path):

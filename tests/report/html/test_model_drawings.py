@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from kdtune.report.html.drawing import Series
-from kdtune.report.html.model_drawings import drawn, from_documents, models_to_show
+from kdtune.report.html.model_drawings import drawn, drawn_or_named, from_documents, models_to_show
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from kdtune.tasks.classification.documents import confusion_csv
-from kdtune.tasks.model_figures import Bars, Matrices, PictureRows
+from kdtune.tasks.model_figures import Bars, Matrices, ModelFigure, PictureRows
 from tests.results.several import ran
 
 TEXTS = {"name": "shown", "title": "Title", "description": "What it shows."}
@@ -51,6 +51,19 @@ def test_pictures_are_embedded_with_their_captions():
     assert figure.rows == [["grid", "7", "3"]]
     assert figure.svg.count("data:image/png;base64,") == 2
     assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]*"', "", figure.svg)
+
+
+@pytest.mark.parametrize(
+    ("figure", "reason"),
+    [
+        (Bars(**TEXTS, axis="AP", categories=["a", "b"], values={"grid": [1.0]}), "of Bars 'shown' fails: IndexError"),
+        (Matrices(**TEXTS, classes=["cat"], counts={}), "of Matrices 'shown' fails: ZeroDivisionError"),
+        (ModelFigure(**TEXTS), "of ModelFigure 'shown' fails: TypeError: no drawing of ModelFigure"),
+    ],
+)
+def test_what_a_task_of_ones_own_cannot_have_drawn_is_named_with_the_reason(figure, reason):
+    sentence = drawn_or_named(figure, "./own.py:Task", SERIES)
+    assert sentence.startswith(f"Title is not shown: task ./own.py:Task: the drawing {reason}")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The paper's figures from hand-written results."""
 
+import json
 from xml.etree import ElementTree
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from kdtune.report.html.drawing import series_of
 from kdtune.report.html.page import read_studies
 from kdtune.report.html.paper_figures import accuracy_over_batch_size, inference_cost, training_co2
+from tests.report.inference_documents import inference_document, network
 from tests.results.several import CIFAR100_HKD, ran
 from tests.studies import here, small_study
 
@@ -33,6 +35,25 @@ def test_without_a_meter_or_a_measurement_the_reader_learns_what_to_do(tmp_path)
     study, sentence = drawn_over_epochs(tmp_path)
     assert sentence.endswith("no strategy has a model whose trainings were metered.")
     assert inference_cost(study).endswith(f"measure them with: kdtune inference {tmp_path / 'small'}")
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_inference_is_drawn_from_its_measurement(tmp_path, int8):
+    folder = ran(tmp_path, "stochastic", [0.6, 0.7])
+    document = inference_document() | {"study": "small", "strategy": "stochastic", "timed_student": "stochastic"}
+    if int8:
+        document["int8"] = network("convnet_2_4_4", 0.5)
+    folder.inference.write_text(json.dumps(document))
+    figure = inference_cost(read_studies(tmp_path)[0])
+    # a pass of 1,000 images; 0.02 g of CO2 per million images
+    assert figure.columns == ("network", "time of a pass (ms)", "CO2 of a pass (mg)")
+    rows = [["teacher (convnet_32)", "400", "0.08"], ["student (small)", "100", "0.02"]]
+    assert figure.rows == [*rows, *([["student, int8", "50", "0.01"]] if int8 else [])]
+    assert "1,000 test images, 128 at a time, on a CPU" in figure.description
+    assert ("int8 network is the student of stochastic" in figure.description) == int8
+    shown = [text for text in ElementTree.fromstring(figure.svg).itertext() if text.strip()]
+    assert {"400", "100", "0.08", "0.02", "teacher (convnet_32)", "student (small)"} <= set(shown)
+    assert {"time of a pass (ms)", "CO2 of a pass (mg)"} <= set(shown)
 
 
 def test_batch_sizes_of_several_studies_are_one_figure(tmp_path):
