@@ -140,6 +140,8 @@ def _inspection(
     energy_multiple: float | None,
 ) -> Inspection:
     """Gather the facts about a study whose settings are all resolved."""
+    from kdtune.quantisation.networks import has_vnni
+
     study = context.study
     replays = study.teacher_logits == "replay"
     teacher_in_step = [False] if replays else [False, True]
@@ -158,6 +160,7 @@ def _inspection(
         remarks=remarks,
         timings=timings,
         energy_multiple=energy_multiple,
+        reduce_range=not has_vnni(),
         synthesis=_synthesis(context) if study.synthesis else None,
         teacher_workload=asdict(_teacher_workload(context, workload)) if study.synthesis else None,
         epoch_synthesis_flops=_epoch_synthesis_flops(context, workload),

@@ -56,7 +56,8 @@ class StrategyRunner:
         self._folder.path.mkdir(parents=True, exist_ok=True)
         with self._context.executor.charging(self._folder.ledger, at_once=False):
             self.log.session(self._context.executor.id)
-            plan = Plan(self._study, self._strategies, self.log, self._start_of)
+            narrow = bool(self._folder.reduces_range())
+            plan = Plan(self._study, self._strategies, self.log, self._start_of, reduce_range=narrow)
             events = self._events(plan)
             events.end_lost_attempts()
             ended = sum(trial.is_final for trial in self.log.trials.values())

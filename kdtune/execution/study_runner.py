@@ -98,7 +98,7 @@ class StudyRunner:
             from kdtune.artifacts.given_teacher import provide
 
             provide(state.study, self._options.teacher_file)
-        check_predecessors(state.study, state.strategies, state.folder)
+        check_predecessors(state.study, state.strategies, state.folder, fresh=state.fresh)
         images = available_images(
             state.study,
             self._options.data,

@@ -251,6 +251,9 @@ class StudyWork:
             resolved["epoch_synthesis_flops"] = inspection.epoch_synthesis_flops
         if multiple := self._cost.energy or inspection.energy_multiple:
             resolved["energy_multiple"] = multiple
+        if any(predecessor(self._state.study, name) for name in self._state.strategies):
+            earlier = (folder.reduces_range() for folder in self._state.kept)
+            resolved["reduce_range"] = next((one for one in earlier if one is not None), inspection.reduce_range)
         return resolved
 
     def _run_strategies(self, resolved: Mapping[str, Any], estimates: Mapping[str, StrategyEstimate]) -> None:

@@ -145,7 +145,7 @@ def _with_known_costs(
     """Return the study with the costs that earlier strategies have frozen, and a remark if results are in the way."""
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
     study = settled_strategies(study, frozen_cost(kept))
-    check_predecessors(study, strategies, folder)
+    check_predecessors(study, strategies, folder, fresh=fresh)
     try:
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:

@@ -37,6 +37,8 @@ class Inspection:
         teacher_workload: As ``workload``, with the images of the teacher's own training where these are others.
         energy_multiple: Training energy of a distillation divided by that of the student alone, with four decimals;
             None if no strategy needs it.
+        reduce_range: Whether activations of quantised students should use 7 of 8 bits, since this CPU lacks VNNI
+            instructions.
         repeat_teachers: Folder of the teacher of each repeat, by its seed; empty if all repeats share one.
         epoch_synthesis_flops: FLOPs of the images that a training makes before each epoch against its own student.
     """
@@ -53,6 +55,7 @@ class Inspection:
     remarks: tuple[str, ...]
     timings: Timings | None
     energy_multiple: float | None
+    reduce_range: bool
     synthesis: SharedSynthesis | None = None
     teacher_workload: dict[str, int] | None = None
     repeat_teachers: dict[int, str] = field(default_factory=dict)

@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 
 from kdtune.catalog.builtin import STRATEGIES
-from kdtune.errors import Fault, SpecError
+from kdtune.errors import Fault, ResultsError, SpecError
+from kdtune.results.chosen_student import chosen_student
 from kdtune.results.folder import StudyFolder
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
 
@@ -36,13 +38,14 @@ def missing_packages(study: Study, labels: Collection[str]) -> list[Fault]:
     ]
 
 
-def check_predecessors(study: Study, labels: Collection[str], folder: StudyFolder) -> None:
+def check_predecessors(study: Study, labels: Collection[str], folder: StudyFolder, *, fresh: bool) -> None:
     """Refuse strategies whose students are not there and are not about to be trained.
 
     Args:
         study: The study.
         labels: Labels of the strategies that are to run.
         folder: Results folder of the study.
+        fresh: Whether earlier results of these strategies are put aside.
 
     Raises:
         SpecError: A strategy that has to run before neither runs nor has results here, or cannot be used.
@@ -57,8 +60,27 @@ def check_predecessors(study: Study, labels: Collection[str], folder: StudyFolde
             faults.append(Fault(f"study {study.name}", key, f"names no strategy of the study: {before!r}"))
         elif predecessor(study, before) is not None:
             faults.append(Fault(f"study {study.name}", key, f"names {before!r}, whose student is quantised already"))
-        elif before not in labels and not folder.strategy(before).study_toml.exists():
-            problem = f"{before!r} has not run in {folder.path}; run it as well, with -s {before} -s {label}"
-            faults.append(Fault(f"study {study.name}", key, problem))
+        elif before not in labels and (fresh or not _is_settled(folder, study, label)):
+            problems = _missing_students(folder, study, before, label)
+            faults += [Fault(f"study {study.name}", key, one) for one in problems]
     if faults:
         raise SpecError(faults)
+
+
+def _is_settled(folder: StudyFolder, study: Study, label: str) -> bool:
+    return TrialLog.read(folder.strategy(label).trials).is_settled(study.repeats)
+
+
+def _missing_students(folder: StudyFolder, study: Study, before: str, label: str) -> list[str]:
+    """Return why a strategy that is not about to run lacks students which others begin with; at most one reason."""
+    own = folder.strategy(before)
+    if own.differences(study):
+        return []  # the results of another study in the same folder are reported by themselves
+    if not own.study_toml.exists():
+        return [f"{before!r} has not run in {folder.path}; run it as well, with -s {before} -s {label}"]
+    try:
+        for repeat in range(study.repeats):
+            chosen_student(folder, study, before, repeat)
+    except ResultsError as error:
+        return [str(error)]
+    return []

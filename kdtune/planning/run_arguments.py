@@ -12,7 +12,7 @@ from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
 from kdtune.planning.first_rounds import first_rounds, foreign_labels
-from kdtune.planning.predecessors import in_order, missing_packages
+from kdtune.planning.predecessors import in_order, missing_packages, predecessor
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
@@ -73,6 +73,7 @@ def validate_run_arguments(
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
     if faults := missing_packages(spec, names):
         raise SpecError(faults)
+    spec = _with_dependent(spec, names)
     try:
         representative_recipe(spec, with_teacher=True)  # refuses unknown options of the loss
     except SpecError as error:
@@ -109,6 +110,12 @@ def _with_labels(asked: Sequence[str], study: Study) -> tuple[list[str], Study]:
     if faults:
         raise SpecError(faults)
     return labels, study.model_copy(update={"strategies": listed})
+
+
+def _with_dependent(study: Study, labels: Sequence[str]) -> Study:
+    """Return the study with those labels listed that begin with others' students, so that they are inspected."""
+    dependent = {one: study.strategies.get(one, {}) for one in labels if predecessor(study, one)}
+    return study.model_copy(update={"strategies": {**study.strategies, **dependent}})
 
 
 def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:

@@ -167,6 +167,8 @@ class Plan:
         strategies: list[Strategy],
         log: TrialLog,
         start_of: Callable[[str, int], str] | None = None,
+        *,
+        reduce_range: bool = False,
     ) -> None:
         """Plan one strategy.
 
@@ -176,10 +178,12 @@ class Plan:
             log: The trial log; every suggestion is written to it.
             start_of: From the label of another strategy and the number of a repeat to the identity of the trial that
                 it chose; None if no training begins with the student of another one.
+            reduce_range: Whether quantised students use 7 bits for activations where their strategy leaves that open.
         """
         self._study = study
         self._log = log
         self._start_of = start_of
+        self._reduce_range = reduce_range
         log.resolve_earlier(lambda suggestion, seed: resolved_trial(study, suggestion, seed))
         self._repeats = [
             _Repeat(number, seed, strategy)
@@ -275,8 +279,10 @@ class Plan:
 
     def _resolved(self, repeat: _Repeat, suggestion: Suggestion) -> TrialSpec:
         start = None
-        if suggestion.quantisation and self._start_of:
-            start = self._start_of(suggestion.quantisation.after, repeat.number)
+        if quantisation := suggestion.quantisation:
+            settled = quantisation.settled(reduce_range=self._reduce_range)
+            suggestion = suggestion.model_copy(update={"quantisation": settled})
+            start = self._start_of(quantisation.after, repeat.number) if self._start_of else None
         return resolved_trial(self._study, suggestion, repeat.seed, start)
 
     def _suggest(self, repeat: _Repeat, suggestion: Suggestion) -> Trial:

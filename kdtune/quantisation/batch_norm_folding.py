@@ -11,6 +11,8 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from kdtune.errors import UsageError
+
 _BATCH_NORM = torch.ops.aten.batch_norm.default
 _CONVOLUTIONS = (torch.ops.aten.conv1d.default, torch.ops.aten.conv2d.default, torch.ops.aten.conv3d.default)
 
@@ -23,9 +25,17 @@ def fold_batch_norms(model: GraphModule) -> None:
 
     Args:
         model: The exported network, which is changed.
+
+    Raises:
+        UsageError: One has no running statistics, so that it depends on the batch and cannot be folded.
     """
     for node in list(model.graph.nodes):
         if node.target is _BATCH_NORM:
+            if None in node.args[3:5]:
+                raise UsageError(
+                    "cannot be quantised, since a batch normalisation keeps no running statistics, which are folded "
+                    "into the layer before it; build it with track_running_stats=True"
+                )
             folded = _into_convolution(model, node) if _follows_convolution(node) else _as_arithmetic(model, node)
             node.replace_all_uses_with(folded)
             model.graph.erase_node(node)

@@ -1,5 +1,6 @@
 """A quantised student after its training: the int8 network, its file, and facts about it."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class QuantisedStudent(FinishedStudent):
         prepared.load_state_dict(state)
         prepared.eval()
         graph = converted(prepared)
-        super().__init__(Int8Student(graph).eval().to(device), Arithmetic(device), start)
+        tested = Int8Student(copy.deepcopy(graph)).eval().to(device)  # what is written stays on the CPU
+        super().__init__(tested, Arithmetic(device), start)
         self._trains = bool(recipe.quantisation and recipe.quantisation.trains)
         self._prepared = prepared.to(device)
         self._graph = graph
@@ -49,7 +51,7 @@ class QuantisedStudent(FinishedStudent):
     def write(self, file: Path) -> None:
         """Write the weights of the float student, and the int8 network to ``student-int8.pt2`` beside them."""
         super().write(file)
-        save_int8(self._graph.cpu(), self._shape, int8_file(file))
+        save_int8(self._graph, self._shape, int8_file(file))
 
     def deployment(self, task: Task, test: ImageSet) -> dict[str, Any]:
         """Return bits, sizes, and the metrics with simulated rounding, which are empty if no training simulated it."""

@@ -27,7 +27,7 @@ BITS = 8
 #: Flags of CPUs with instructions for dot products of 8-bit integers, which accumulate them without an overflow.
 _VNNI = {"avx512_vnni", "avx_vnni"}
 
-#: Images in the batch with which a network is exported; the exported network accepts two or more.
+#: Images in the batch with which a network is exported; the exported network accepts batches of any size.
 _EXAMPLES = 4
 
 
@@ -63,7 +63,7 @@ def exported(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
 
 
 def _export(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
-    batch = {0: torch.export.Dim("batch", min=2)}
+    batch = {0: torch.export.Dim("batch")}
     example = (torch.zeros(_EXAMPLES, *shape),)
     # Under torch 2.11, torchao finds the layers to quantise only in a strictly exported graph.
     graph = torch.export.export(network, example, dynamic_shapes=(batch,), strict=True).module()
@@ -105,9 +105,8 @@ class PreparedStudent(torch.nn.Module):
 
         super().__init__()
         graph = exported(network, shape)
-        reduce_range = quantisation.reduce_range
         config = get_default_x86_inductor_quantization_config(
-            is_qat=quantisation.trains, reduce_range=not has_vnni() if reduce_range is None else reduce_range
+            is_qat=quantisation.trains, reduce_range=bool(quantisation.reduce_range)
         )
         quantizer = X86InductorQuantizer().set_global(config)
         with _quiet():
@@ -120,7 +119,7 @@ class PreparedStudent(torch.nn.Module):
         self.observing = True
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the outputs for a batch of two or more images."""
+        """Return the outputs for a batch of images."""
         outputs: torch.Tensor = self.graph(images)
         return outputs
 
@@ -188,7 +187,7 @@ def tensor_bytes(tensors: Mapping[str, torch.Tensor]) -> int:
 def save_int8(model: GraphModule, shape: Sequence[int], file: Path) -> None:
     """Write a converted network to a ``.pt2`` file, which ``torch.export.load`` reads."""
     with _quiet():
-        batch = {0: torch.export.Dim("batch", min=2)}
+        batch = {0: torch.export.Dim("batch")}
         program = torch.export.export(model, (torch.zeros(_EXAMPLES, *shape),), dynamic_shapes=(batch,))
         with replaced_atomically(file) as stream:
             torch.export.save(program, stream)

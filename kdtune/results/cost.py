@@ -159,10 +159,12 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedIn
             executed += workload.nominal_flops(trial.epochs, teacher_epochs=0)
             continue
         executed += workload.executed_flops(trial.epochs, teacher_epochs=teacher_epochs if live else 0)
+    executed += meta
     for before in (shared.students or {}).values():
         nominal += round(before.gflops_millions * 1e15)
         executed += before.training_flops
-    return nominal, executed + meta, meta
+        meta += before.meta_flops or 0
+    return nominal, executed, meta
 
 
 def _synthesis_flops(folder: StrategyFolder, log: TrialLog, shared: SharedInputs) -> int:

@@ -164,5 +164,17 @@ class FrozenStudy:
         multiple = self.resolved().get("energy_multiple")
         return None if multiple is None else self._resolved("energy_multiple", float)
 
+    def reduces_range(self) -> bool | None:
+        """Return whether quantised students use 7 bits for activations, unless their strategy decides otherwise.
+
+        Returns:
+            The decision of the machine that inspected the study; None if no strategy quantises.
+
+        Raises:
+            ResultsError: The value is damaged.
+        """
+        decided = self.resolved().get("reduce_range")
+        return None if decided is None else self._resolved("reduce_range", bool)
+
     def _resolved(self, key: str, kind: type[T]) -> T:
         return check_key(f"resolved.{key}", self.resolved().get(key), kind, self.study_toml, REMEDY)

@@ -119,6 +119,7 @@ def inputs_of_students(folder: StrategyFolder, carbon: Carbon) -> SharedInputs:
         tuple(started_trials(log, repeat) for repeat in range(study.repeats)),
         cost.gflops_millions,
         cost.training_flops,
+        cost.meta_flops,
     )
     return replace(read_shared(folder), students={folder.path.name: students})
 

@@ -148,12 +148,14 @@ class StudentsInput:
         trials: Number of its trials in each repeat.
         gflops_millions: Its FLOPs as in the paper's column, in 1e15.
         training_flops: FLOPs that it executed.
+        meta_flops: Those of them that meta-gradients added; None if there are none.
     """
 
     energy: LedgerSummary | None
     trials: tuple[Count, ...]
     gflops_millions: Amount
     training_flops: Count
+    meta_flops: Count | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 @strict

@@ -20,8 +20,8 @@ class Quantisation(FrozenModel):
         share: Epochs of ``qat`` as a share of the study's epochs, rounded to at least one epoch.
         rate: Learning rate of ``qat`` as a share of the study's.
         images: Training images that ``ptq`` observes.
-        reduce_range: Whether activations use 7 of 8 bits, which protects CPUs without VNNI instructions from overflow;
-            None uses 7 bits on such CPUs only.
+        reduce_range: Whether activations use 7 of 8 bits, which protects CPUs without VNNI instructions from overflow.
+            A strategy that leaves it open suggests None, which the plan replaces by True on such CPUs; else, 8 bits.
     """
 
     kind: Literal["qat", "ptq"]
@@ -35,6 +35,11 @@ class Quantisation(FrozenModel):
     def trains(self) -> bool:
         """Whether the weights are trained; otherwise only ranges are observed."""
         return self.kind == "qat"
+
+    def settled(self, *, reduce_range: bool) -> "Quantisation":
+        """Return the quantisation with 7 bits for activations if they are to be used and it leaves that open."""
+        is_open = reduce_range and self.reduce_range is None
+        return self.model_copy(update={"reduce_range": True}) if is_open else self
 
     def shortened(self, training: Training) -> Training:
         """Return the training of the quantised student, derived from that of the float student."""

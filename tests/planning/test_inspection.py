@@ -19,7 +19,7 @@ def teacher(folder, val_accuracy, test_accuracy):
 def inspection(first, **facts):
     settings = {"numerics": Numerics(), "teacher_logits": "live", "logit_stores": [], "compilations": {}}
     nothing = {"fingerprint": "", "versions": {}, "missing_teachers": 0, "remarks": ()}
-    unknown = {"timings": None, "energy_multiple": None}
+    unknown = {"timings": None, "energy_multiple": None, "reduce_range": False}
     return Inspection(**{"workload": WORKLOAD, "teacher_folder": first, **settings, **nothing, **unknown, **facts})
 
 

@@ -113,3 +113,16 @@ def test_a_reference_whose_label_means_something_else_is_refused():
 
 def test_a_method_without_a_tau_cannot_be_tuned():
     assert "nothing to tune" in faults("tuned:stochastic")[0][2]
+
+
+def test_a_strategy_that_begins_with_anothers_student_is_listed_so_that_its_network_is_checked():
+    pytest.importorskip("torchao")
+    study, _ = validate_run_arguments(STUDY, ["hot", "none", "qat"], Budget())
+    assert list(study.strategies) == ["hot", "cold", "qat"]
+
+
+def test_a_study_without_data_has_no_labels_to_quantise_with():
+    pytest.importorskip("torchao")
+    without_data = small_study(synthesis={"ref": "noise", "images": 48, "held_out": 16, "batch_size": 24})
+    found = faults("fixed", "qat", study={**without_data, "strategies": {"qat": {"after": "fixed"}}})
+    assert any("'qat' quantises with labelled images" in problem for _, _, problem in found)

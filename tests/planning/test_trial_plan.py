@@ -575,3 +575,19 @@ def test_a_choice_that_was_not_trained_is_refused(path):
         stopped(log, trial, 3, 0.5)
     with pytest.raises(UsageError, match=r"strategy Choosing: choice\(\) returned \{'tau': 6\}, which was not trained"):
         plan.next()
+
+
+@pytest.mark.parametrize(
+    ("open_ones", "given", "bits"), [(False, {}, 8), (True, {}, 7), (True, {"reduce_range": False}, 8)]
+)
+def test_the_plan_decides_once_how_many_bits_the_activations_of_quantised_students_have(
+    tmp_path, open_ones, given, bits
+):
+    study = load_study(small_study(repeats=1, strategies={"qat": given}))
+    log = TrialLog.read(tmp_path / "trials.jsonl")
+    trial = Plan(study, make_strategies(study, "qat"), log, reduce_range=open_ones).next()
+    assert (trial.spec.recipe.quantisation.reduce_range is True) == (bits == 7)
+    assert "reduce_range" not in trial.point or given
+    # Where nothing is reduced, the trial is identified by what its strategy asked for.
+    same = trial.id == identity_of(study, {"loss": "ce", "quantised": "qat", "after": "none", **given}, 0)
+    assert same == (bits == 8)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from kdtune.errors import UsageError
 from kdtune.quantisation.batch_norm_folding import fold_batch_norms
 from kdtune.quantisation.networks import exported
 
@@ -74,3 +75,9 @@ def test_folding_changes_no_output(seed, form):
     plain = torch.export.export(network, (images,)).module()
     fold_batch_norms(plain)
     assert torch.allclose(plain(images), network(images), atol=1e-5)
+
+
+def test_a_batch_norm_without_statistics_of_its_own_is_refused():
+    layers = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, track_running_stats=False))
+    with pytest.raises(UsageError, match="keeps no running statistics.*track_running_stats=True"):
+        exported(layers, (1, 2, 2))

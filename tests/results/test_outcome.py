@@ -10,7 +10,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.outcome import build_result, write_result
+from kdtune.results.outcome import build_result, inputs_of_students, write_result
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherEnergy
 from kdtune.results.shared_inputs import ledger_summary, write_shared
 from kdtune.results.strategy_result import StrategyResult
@@ -19,6 +19,7 @@ from kdtune.specs import load_study
 from kdtune.storage.checksums import with_checksum
 from tests.damage import resealed
 from tests.energy.simulated import J, Node, trial, two_cores
+from tests.results.finished import finished
 from tests.studies import small_study
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -535,3 +536,16 @@ def test_an_abandoned_killed_run_includes_its_session(tmp_path):
     write_ledger(energy_of_the_grid(), again.ledger)
     cost = build_result(again, CARBON).as_json()["cost"]
     assert cost["abandoned_uj"] == round(cost["charged_kwh"] * 3.6e12 / CARBON.pue) + 24 * J
+
+
+def test_meta_gradients_of_the_search_for_a_float_student_are_counted_with_it(tmp_path):
+    searched = finished(
+        tmp_path, "single", point={"temperature": "meta"}, strategies={"single": {"temperature": "meta"}}
+    )
+    cost = build_result(searched, CARBON).cost
+    own = finished(tmp_path, "qat", point={"loss": "ce", "quantised": "qat", "after": "single"}, strategies={"qat": {}})
+    without = build_result(own, CARBON).cost
+    write_shared(own, None, before=inputs_of_students(searched, CARBON))
+    whole = build_result(own, CARBON).cost
+    assert (without.meta_flops, whole.meta_flops) == (None, cost.meta_flops)
+    assert whole.training_flops - without.training_flops == cost.training_flops > cost.meta_flops > 0
