@@ -9,7 +9,7 @@ from torch import nn
 
 
 def contrastive_losses(local: torch.Tensor, whole: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return for each image how badly its local view is told from the global views of all, (n,).
+    """Return for each image how badly its local view can be distinguished from the global views of all, (n,).
 
     It is the cross-entropy of the similarities, divided by the temperature, with the image's own global view.
 
