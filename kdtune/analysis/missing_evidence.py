@@ -36,6 +36,11 @@ def has_fact(study: Study, label: str, fact: str, value: object) -> bool:
     return bool(STRATEGIES.facts_of(study.labelled(label)[0]).get(fact) == value)
 
 
+def goes_on_from_another(study: Study, label: str) -> bool:
+    """Return whether a strategy changes the student that another one chose, such as by quantising it."""
+    return "begins_after" in STRATEGIES.facts_of(study.labelled(label)[0])
+
+
 def missing_evidence(
     study: Study,
     found: Comparison,
@@ -66,7 +71,7 @@ def _strategies(
     study: Study, found: Comparison, roles: Mapping[Role, StrategyFigures | None]
 ) -> Iterator[MissingEvidence]:
     """Yield the strategies that were not run, apart from the control."""
-    listed = list(study.strategies)
+    listed = [label for label in study.strategies if not goes_on_from_another(study, label)]
     single = [label for label in listed if has_fact(study, label, "restartable", True)]
     search = [label for label in listed if study.labelled(label)[0] == "grid"]
     alone = [label for label in listed if has_fact(study, label, "needs_teacher", False)]

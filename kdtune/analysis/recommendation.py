@@ -10,7 +10,7 @@ from kdtune.analysis.chance_level import all_at_chance
 from kdtune.analysis.comparison import Comparison, WantedCarbon, compare
 from kdtune.analysis.difference_verdicts import BaselineComparison, with_verdicts
 from kdtune.analysis.find_results import Places, find_results
-from kdtune.analysis.missing_evidence import MissingEvidence, Role, has_fact, missing_evidence
+from kdtune.analysis.missing_evidence import MissingEvidence, Role, goes_on_from_another, has_fact, missing_evidence
 from kdtune.analysis.restart_controls import restarts_training
 from kdtune.analysis.strategy_figures import StrategyFigures, common_metric, compared, figures_of
 from kdtune.analysis.verdicts import bounded_record
@@ -105,7 +105,12 @@ def recommend(places: Places, carbon: WantedCarbon = None) -> list[Recommendatio
 
 
 def _roles(study: Study, tested: Mapping[str, StrategyFigures], metric: Metric) -> dict[Role, StrategyFigures | None]:
-    """Return the strategies to compare: of each kind the best by its validation images, since the test is to judge."""
+    """Return the strategies to compare: of each kind the best by its validation images, since the test is to judge.
+
+    Strategies that change the student of another one say nothing about how to train it, so they are left out, unless
+    there are no others.
+    """
+    tested = {name: one for name, one in tested.items() if not goes_on_from_another(study, name)} or tested
     alone = {name for name in tested if has_fact(study, name, "needs_teacher", False)}
     controls = {name for name in tested if has_fact(study, name, "control", "luck")}
     singles = {name for name in tested.keys() - alone - controls if trials_of(tested[name]) == 1}

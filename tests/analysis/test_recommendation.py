@@ -56,6 +56,17 @@ def test_the_advice_follows_from_the_gain_its_control_and_the_teacher(tmp_path, 
     assert (found.advice, found.use) == (advice, use)
 
 
+def test_a_quantised_student_is_no_answer_to_how_to_train_it(tmp_path):
+    folder = study(tmp_path, grid=LITTLE, best_of=LITTLE, none=LOSS)
+    point = {"loss": "ce", "quantised": "qat", "after": "fixed"}
+    ran(tmp_path, "qat", [one + 0.1 for one in BASE], points=[point], trial_s=SECONDS, strategies=STRATEGIES)
+    [found] = recommend(folder)
+    assert (found.advice, found.use, found.alone.strategy) == ("one training", "fixed", "none")
+    [alone] = recommend(folder / "qat")
+    assert alone.use == "qat"
+    assert not any("-s qat" in (one.command or "") for one in alone.missing)
+
+
 def test_the_paragraph_names_gain_energy_control_and_repeats(tmp_path):
     [found] = recommend(study(tmp_path, grid=GAIN, best_of=GAIN, none=LOSS))
     text = recommendation_text(found)

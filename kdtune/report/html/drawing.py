@@ -19,6 +19,13 @@ _Row = TypeVar("_Row")
 #: Marks of series, so that they differ without colour.
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+#: Numbers of a logarithmic axis inside a decade, for values up to some multiple of each other.
+_LOG_TICKS = (
+    (5.0, (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)),
+    (500.0, (1.0, 2.0, 5.0)),
+    (math.inf, (1.0,)),
+)
+
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kdtune",
@@ -187,20 +194,19 @@ def draw_curve(axes: "Axes", style: Series, x: Sequence[float], y: Sequence[floa
 
 
 def plain_log_axis(axes: "Axes", which: Literal["x", "y"], values: Sequence[float]) -> None:
-    """Give an axis a logarithmic scale with plain numbers at 1, 2 and 5, or at 1 only over several decades.
+    """Give an axis a logarithmic scale with plain numbers, which are the closer the fewer decades there are.
 
-    The axis spans at least a factor of 6, so that at least two numbers are on it, also with a single value.
+    At least two numbers are on the axis, also with a single value.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = min(values), max(values)
-    space = max(1.5, math.sqrt(6 * low / high))
     getattr(axes, f"set_{which}scale")("log")
-    getattr(axes, f"set_{which}lim")(low / space, high * space)
+    getattr(axes, f"set_{which}lim")(low / 1.5, high * 1.5)
     axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 500 else (1.0,), numticks=20))
+    axis.set_major_locator(LogLocator(subs=next(subs for most, subs in _LOG_TICKS if high / low <= most), numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def whole_numbers(axes: "Axes") -> None:

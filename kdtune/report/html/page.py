@@ -1,5 +1,6 @@
 """Assembly of the report, and writing it to a file."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 #: Name of the file that a study writes into its folder.
 REPORT = "report.html"
+
+#: Notes that are shown without a click: how energy is known, and how well.
+_MOST_NOTES = 2
 
 Drawer = Callable[[ReportedStudy, dict[str, Series]], ReportFigure | str]
 
@@ -126,6 +130,7 @@ def report_page(
             css=page_style(),
             script=_part("page.js"),
             counted=counted,
+            most_notes=_MOST_NOTES,
         )
     )
 
@@ -221,7 +226,7 @@ def _section(
     usual = [one for one in usual_figures(study) if isinstance(one, str) or one.name not in again]
     results, teacher = study.comparison.outcomes, study.comparison.teacher
     rows = cost_rows(results, study.baseline, teacher) + ([teacher_row(teacher, results)] if teacher else [])
-    costs = [list(map(PageCell, row)) for row in rows]
+    costs = [[PageCell(_with_signs(cell)) for cell in row] for row in rows]
     return StudySection(
         anchor=f"study-{number}",
         study=study,
@@ -238,8 +243,13 @@ def _section(
         hardware=hardware_table(study),
         versions=versions_table(study),
         commands=commands(study),
-        notes=notes(results, teacher, study.baseline),
+        notes=[_with_signs(note) for note in notes(results, teacher, study.baseline)],
     )
+
+
+def _with_signs(text: str) -> str:
+    """Return a text of the terminal with the signs that a page has for them."""
+    return re.sub(r"(?<=\d) x(?= |$)", " ×", text.replace("+-", "±"))
 
 
 def _environment() -> "Environment":

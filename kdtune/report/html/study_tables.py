@@ -89,7 +89,7 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
             NOTHING,
         ]
         rows.append([PageCell(network_name("teacher", teacher.model)), *map(PageCell, texts)])
-    names = ("strategy", f"test {study.metric.heading}", f"energy of one model ({unit.name})")
+    names = ("strategy", f"test {study.metric.heading}", f"energy ({unit.name})")
     return PageTable(
         "Accuracy and cost of one model",
         (*names, f"times {study.baseline}", "trainings", "tau"),

@@ -27,6 +27,12 @@ VARIABLES = {
 #: Digits of coordinates that are too small to see.
 _DIGITS = re.compile(r"(\.\d\d)\d+")
 
+#: Matplotlib's ids of marks and of areas, which are hashes.
+_HASH = re.compile(r'(?<=["#])[mp][0-9a-f]{10}(?=[")])')
+
+#: Width in pixels from which embedded pictures are shown smaller than they are.
+_SMOOTH = 128
+
 #: Width of a figure in inches, and the SVG's units per inch.
 WIDTH_IN, DPI = 6.2, 72
 
@@ -63,7 +69,20 @@ def _small(svg: str) -> str:
     svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
     svg = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(r"\1", found[0]), svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
+    svg = re.sub(r"<image [^>]*>", _smooth, svg)
+    short: dict[str, str] = {}
+    svg = _HASH.sub(lambda found: short.setdefault(found[0], f"m{len(short)}"), svg)
     return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
+
+
+def _smooth(image: re.Match[str]) -> str:
+    """Return an embedded picture without the order to keep its pixels sharp, if it is shown smaller than it is.
+
+    Otherwise pixels would be left out, and thin lines with them.
+    """
+    width = re.search(r' width="(\d+)', image[0])
+    small = width is None or int(width[1]) < _SMOOTH
+    return image[0] if small else re.sub(r' style="image-rendering:[^"]*"', "", image[0])
 
 
 def _text(text: str) -> str:

@@ -1,6 +1,8 @@
 """Pictures of detectors: some test images with their objects and with the detections."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
@@ -75,8 +77,16 @@ def _drawn(image: torch.Tensor, objects: torch.Tensor, found: torch.Tensor, clas
         (found[:, predictions.BOX], OF_DETECTIONS, names),
     ):
         if len(boxes):
-            large = draw_bounding_boxes(large, _visible(boxes * scale), labels, colour)
+            large = draw_bounding_boxes(large, _visible(boxes * scale), labels, colour, **_readable())
     return large
+
+
+def _readable() -> dict[str, Any]:
+    """Return how labels are written: on black, and large enough to be read where a report shows them smaller."""
+    import matplotlib
+
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return {"font": str(font), "font_size": 13, "fill_labels": True, "label_background_colors": "black"}
 
 
 def _visible(boxes: torch.Tensor) -> torch.Tensor:

@@ -104,7 +104,7 @@ def test_the_first_screen_has_the_verdict_and_the_cost_of_each_strategy(page):
     text = " ".join(page.text)
     assert "There is no answer yet; until then, use" in text
     assert "stochastic" in text and "none (incomplete)" in text
-    assert "energy of one model (Wh)" in text or "energy of one model (J)" in text
+    assert "energy (Wh)" in text or "energy (J)" in text
 
 
 def test_drawings_follow_the_colours_of_the_page(html):
