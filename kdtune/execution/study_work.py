@@ -30,7 +30,7 @@ from kdtune.planning.consistency_checks import (
     refuse_other_data,
 )
 from kdtune.planning.inspection import Inspection
-from kdtune.planning.predecessors import predecessor
+from kdtune.planning.predecessors import predecessor, settings_of_quantised
 from kdtune.planning.resume_checks import strategy_digest
 from kdtune.planning.run_toml import note_run
 from kdtune.planning.study_remarks import study_remarks
@@ -241,8 +241,7 @@ class StudyWork:
             # The commit is read now, since a cached inspection may be older.
             "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
-        if self._folds(inspection):
-            resolved |= FOLDED
+        resolved |= FOLDED if self._folds(inspection) else {}
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
         if inspection.repeat_teachers:
@@ -251,10 +250,8 @@ class StudyWork:
             resolved["epoch_synthesis_flops"] = inspection.epoch_synthesis_flops
         if multiple := self._cost.energy or inspection.energy_multiple:
             resolved["energy_multiple"] = multiple
-        if any(predecessor(self._state.study, name) for name in self._state.strategies):
-            earlier = (folder.reduces_range() for folder in self._state.kept)
-            resolved["reduce_range"] = next((one for one in earlier if one is not None), inspection.reduce_range)
-        return resolved
+        state = self._state
+        return resolved | settings_of_quantised(state.study, state.strategies, state.kept, inspection.reduce_range)
 
     def _run_strategies(self, resolved: Mapping[str, Any], estimates: Mapping[str, StrategyEstimate]) -> None:
         """Run one strategy after the other; a failed strategy does not prevent the others from running."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 
 import torch
@@ -15,6 +16,7 @@ from kdtune.artifacts.shared_code import code_found
 from kdtune.artifacts.student_data import synthesizer_of
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
+from kdtune.forecast.conversion_timing import convert_untrained
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
 from kdtune.forecast.synthesis_timing import syntheses
@@ -66,6 +68,9 @@ def time_work(
     timer = _Timer(context.device, watch, gpus)
     timed = {}
     for kind in kinds:
+        if kind == "conversion":
+            timed[kind] = timer.once(partial(convert_untrained, context)), 1
+            continue
         recipe = _recipe(context, kind)
         with code_found(context, recipe) if recipe else nullcontext():
             timed[kind] = timer.per_image(*_work(context, kind, recipe))
@@ -116,6 +121,13 @@ class _Timer:
         # The energy is that of the whole lap, since counters cover it; for times, the median excludes disturbances.
         wall_s, cpu_s = (median(chunk[place] / chunk[2] for chunk in chunks) for place in (0, 1))
         return replace(usage, wall_s=wall_s, cpu_s=cpu_s), size
+
+    def once(self, work: Callable[[], object]) -> WorkUsage:
+        """Return the usage of work that takes too long to be repeated."""
+        self.watch.lap()
+        work()
+        self._synchronise()
+        return self.watch.usage(self.watch.lap(), self.gpus)
 
     def _chunk(self, units: Iterator[float], count: int) -> tuple[float, float, float]:
         """Return wall seconds, CPU seconds and images of some units of work."""

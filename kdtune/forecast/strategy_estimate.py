@@ -15,8 +15,8 @@ from kdtune.energy.sensors.node import Hardware
 
 #: Kinds of work in a study: a student's step with a teacher and without one, an evaluation of the student, computing
 #: the teacher's logits for the logit store, steps and evaluations of the teacher's own training, making images from the
-#: teacher, once for all trainings or in each of them against its own student, and steps of a student that is being
-#: quantised, with training and without.
+#: teacher, once for all trainings or in each of them against its own student, steps of a student that is being
+#: quantised, with training and without, and its conversion, which is counted as one image.
 WorkKind = Literal[
     "distilling",
     "labels",
@@ -28,6 +28,7 @@ WorkKind = Literal[
     "trial_images",
     "quantising",
     "calibrating",
+    "conversion",
 ]
 
 #: Kinds of work in training a teacher.

@@ -226,6 +226,8 @@ class Estimator:
         epoch = self._timings.student_epoch(workload, with_teacher=with_teacher, kind=kind) * (1 + look_aheads)
         if own := trial_images(self._study):
             epoch = epoch + self._timings.per_image["trial_images"] * own
+        if predecessor(self._study, name):  # spread over the epochs, as those of earlier ledgers have it
+            epoch = epoch + self._timings.per_image["conversion"] * (1 / epochs_of(self._study, name)[0])
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:

@@ -1,12 +1,12 @@
 """Strategies that begin with the students of other strategies, which have to run before."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.util import find_spec
 
 from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import Fault, ResultsError, SpecError
 from kdtune.results.chosen_student import chosen_student
-from kdtune.results.folder import StudyFolder
+from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
@@ -65,6 +65,23 @@ def check_predecessors(study: Study, labels: Collection[str], folder: StudyFolde
             faults += [Fault(f"study {study.name}", key, one) for one in problems]
     if faults:
         raise SpecError(faults)
+
+
+def settings_of_quantised(
+    study: Study, labels: Iterable[str], kept: Iterable[StrategyFolder], reduce_range: bool
+) -> dict[str, bool]:
+    """Return the resolved settings that all quantised students of a study share; empty if none of them is quantised.
+
+    Args:
+        study: The study.
+        labels: Labels of the strategies that are to run.
+        kept: Folders of strategies that have run, whose settings are kept.
+        reduce_range: Whether this machine's activations should have 7 bits.
+    """
+    if not any(predecessor(study, label) for label in labels):
+        return {}
+    earlier = (folder.reduces_range() for folder in kept)
+    return {"reduce_range": next((one for one in earlier if one is not None), reduce_range)}
 
 
 def _is_settled(folder: StudyFolder, study: Study, label: str) -> bool:

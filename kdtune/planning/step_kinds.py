@@ -42,7 +42,9 @@ def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
     logits: list[WorkKind] = ["teacher_logits"] if "distilling" in kinds and study.teacher_logits != "live" else []
     images: list[WorkKind] = ["synthesis"] if study.synthesis else []
     images += ["trial_images"] if trial_images(study) else []
-    return [*sorted(kinds), *logits, *images, "evaluation"]
+    # After the steps, in which the packages that convert networks are imported.
+    conversion: list[WorkKind] = ["conversion"] if any(predecessor(study, name) for name in labels) else []
+    return [*sorted(kinds), *logits, *images, "evaluation", *conversion]
 
 
 def trained_share(study: Study, label: str, epochs: int) -> Fraction:

@@ -7,6 +7,7 @@ import torch
 
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast import step_timing, stopwatch
+from kdtune.forecast.conversion_timing import convert_untrained
 from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.specs import load_study
@@ -128,3 +129,13 @@ def test_a_training_afterwards_is_the_same_bit_for_bit(context):
     before = trained()
     timed(context)
     assert trained() == before
+
+
+def test_a_conversion_is_timed_once_and_as_a_whole(context, monkeypatch):
+    pytest.importorskip("torchao")
+    converted = []
+    monkeypatch.setattr(step_timing, "convert_untrained", lambda context: converted.append(convert_untrained(context)))
+    timings = timed(context, ("conversion",))
+    usage = timings.per_image["conversion"]
+    assert len(converted) == timings.batches["conversion"] == 1
+    assert usage.wall_s > 0 and usage.cpu_s > 0 and usage.active_uj > 0

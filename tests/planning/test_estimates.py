@@ -342,6 +342,23 @@ def test_quantised_students_have_steps_of_their_own_and_need_those_of_the_strate
     study = load_study(small_study(strategies={"qat": {"after": "fixed"}, "ptq": {}}))
     found = {label: set(student_work(study, [label])) for label in ("qat", "ptq")}
     assert found == {
-        "qat": {"quantising", "distilling", "teacher_logits", "evaluation"},
-        "ptq": {"calibrating", "labels", "evaluation"},
+        "qat": {"quantising", "distilling", "teacher_logits", "evaluation", "conversion"},
+        "ptq": {"calibrating", "labels", "evaluation", "conversion"},
     }
+
+
+@pytest.mark.parametrize("name", ["qat", "ptq"])
+def test_each_quantised_training_is_charged_a_conversion(name):
+    def estimate(conversion_s):
+        work = WorkUsage(conversion_s, conversion_s, conversion_s * 4 * J)
+        steps = dict.fromkeys(("quantising", "calibrating"), TIMINGS.per_image["labels"])
+        timings = replace(TIMINGS, per_image={**TIMINGS.per_image, **steps, "conversion": work})
+        return estimator(
+            timings=replace(timings, batches={**TIMINGS.batches, "quantising": 32, "calibrating": 32}),
+            strategies={name: {"share": 3.0} if name == "qat" else {}},
+        ).strategy(name, 2)
+
+    free, paid = estimate(0.0), estimate(7.0)
+    assert paid.wall_s == pytest.approx(free.wall_s + 2 * 7)
+    assert paid.charged_uj - free.charged_uj == pytest.approx(2 * 7 * 24 * J, abs=2)
+    assert paid.training_flops == free.training_flops

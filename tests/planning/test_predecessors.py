@@ -3,7 +3,7 @@
 import pytest
 
 from kdtune.errors import SpecError
-from kdtune.planning.predecessors import check_predecessors
+from kdtune.planning.predecessors import check_predecessors, settings_of_quantised
 from kdtune.results.folder import StudyFolder
 from kdtune.specs import load_study
 from tests.results.finished import finished
@@ -49,3 +49,13 @@ def test_a_predecessor_of_another_length_is_reported_by_the_check_of_the_folder(
     study = load_study(small_study(repeats=1, strategies=LISTED, training=training))
     with pytest.raises(Exception, match="differs in training.epochs"):
         StudyFolder(tmp_path / study.name).check_free(study, ["qat"], fresh=False)
+
+
+def test_students_are_quantised_as_earlier_ones_of_the_study(tmp_path):
+    study = load_study(small_study(repeats=1, strategies=LISTED))
+    assert settings_of_quantised(study, ["none"], [], True) == {}
+    assert settings_of_quantised(study, ["none", "qat"], [], True) == {"reduce_range": True}
+    earlier = finished(tmp_path, "none", strategies=LISTED)
+    assert settings_of_quantised(study, ["qat"], [earlier], True) == {"reduce_range": True}
+    earlier.write_study(study, {**earlier.resolved(), "reduce_range": False})
+    assert settings_of_quantised(study, ["qat"], [earlier], True) == {"reduce_range": False}
