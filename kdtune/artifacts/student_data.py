@@ -181,8 +181,9 @@ def use_stand_ins(context: "TrainingContext[Any]") -> None:
         UsageError: See :func:`check_teacher`.
     """
     if context.study.synthesis:
-        check_teacher(context)
+        # The stand-ins come first: without them, a later check of the same context would train the teacher.
         context.splits = stand_in_splits(context)
+        check_teacher(context)
 
 
 def stand_in_splits(context: "TrainingContext[Any]") -> Splits:

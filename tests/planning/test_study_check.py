@@ -247,3 +247,12 @@ def test_a_student_that_cannot_be_quantised_is_a_fault_only_where_a_strategy_qua
     text = told(check(student="./nets.py:Branching", strategies={"none": {}, "ptq": {}}))
     assert "cannot be quantised, since torch.export does not accept it" in text
     assert "leave out the strategies ptq" in text
+
+
+def test_a_check_of_a_study_without_data_trains_no_teacher_even_if_the_teacher_is_refused(check, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    synthesis = {"ref": "deep-inversion", "images": 48, "held_out": 16, "batch_size": 24, "iterations": 3}
+    found = check(teacher="./nets.py:Tiny", alpha=1, synthesis=synthesis, strategies={"fixed": {}})
+    assert [fault.key for fault in found.faults] == ["teacher"]
+    assert "of which this network has none; use a teacher with batch normalisation" in told(found)
+    assert {folder.name for folder in (tmp_path / "cache").iterdir()} == {"decoded"}
