@@ -1,17 +1,18 @@
 """Tables of a reported study, whose columns can be sorted in the page."""
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.analysis.study_commands import beside, command_for
-from kdtune.report.cost_rows import chosen_points
 from kdtune.report.html.drawing import Series
-from kdtune.report.number_formats import NOTHING, describe_point, of_metric, ratio
+from kdtune.report.number_formats import NOTHING, describe_choice, describe_point, of_metric, ratio
 from kdtune.report.reported_study import ReportedStrategy, ReportedStudy
 from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
 from kdtune.storage.wording import counted
 
@@ -75,7 +76,7 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
                 PageCell(unit.number(kwh[one.name]), kwh[one.name]),
                 PageCell(ratio(multiple).replace(" x", " ×"), multiple),
                 PageCell(NOTHING if trials is None else f"{round(trials, 2):g}", trials),
-                PageCell(chosen_points(result)),
+                PageCell(_choices(result)),
             ]
         )
     if teacher:
@@ -98,6 +99,14 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
         "Mean and standard deviation over repeats. The energy of one model is everything that is charged to the "
         "strategy, divided by its models; the teacher's training is in no other row.",
     )
+
+
+def _choices(result: StrategyResult) -> str:
+    """Return what the repeats chose, the most frequent first, with the number of repeats that agree."""
+    count = Counter(describe_choice(repeat.chosen) for repeat in result.repeats if repeat.chosen)
+    if len(count) < 2:
+        return next(iter(count), NOTHING)
+    return ", ".join(f"{one} ({times} ×)" if times > 1 else one for one, times in count.most_common())
 
 
 def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MOST_TRIALS) -> PageTable:

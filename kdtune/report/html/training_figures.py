@@ -28,6 +28,9 @@ _ONLY_TAU = {"tau", "temperature"}
 #: Fewest temperatures that make a curve.
 _FEWEST_TAUS = 3
 
+#: Most strategies whose lines can be told apart in a figure.
+_MOST_LINES = 8
+
 #: Most curves that have a band; more bands could not be told apart.
 _MOST_BANDS = 4
 
@@ -46,6 +49,7 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
     searches = list(filter(_is_search, study.strategies))
     chosen = [(one, trial) for one in searches for trial in one.chosen_trials() if _has_one_tau(trial)]
     others = [one for one in study.strategies if one.result.repeats and not any(map(_has_one_tau, one.trials))]
+    shown = most_telling(study, others)
     taus = sorted(at)
     with canvas() as (figure, axes):
         dots = [(tau, study.metric.scale * value) for tau in taus for value in at[tau].values()]
@@ -61,7 +65,7 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
                 color=series[one.name].colour,
                 markerfacecolor="none",
             )
-        for one in others:
+        for one in shown:
             mean = one.result.mean_and_std(study.metric, "val")[0]
             if mean is not None:
                 axes.axhline(
@@ -81,15 +85,34 @@ def accuracy_over_tau(study: ReportedStudy, series: Mapping[str, Series]) -> Rep
             f"Validation {study.metric.title} over tau",
             "Each dot is one training with a fixed tau, the line is the mean over repeats. Circles are the trainings "
             "that searches chose, in the colour of the search. Horizontal lines are the means of strategies whose "
-            "tau is not fixed. Where the line is flat and the dots scatter, a search finds luck rather than a better "
-            "tau. The paper's Figure 3a is of this kind.",
+            f"tau is not fixed{_selection(shown, others)}. Where the line is flat and the dots scatter, a search finds "
+            "luck rather than a better tau. The paper's Figure 3a is of this kind.",
             ("tau", f"validation {study.metric.heading}", "repeats", "chosen by searches"),
             [
                 [f"{tau:g}", value_with_spread(study.metric, [*at[tau].values()]), str(len(at[tau])), str(count[tau])]
                 for tau in taus
             ],
-            [series[name] for name in dict.fromkeys(one.name for one in (*(one for one, _ in chosen), *others))],
+            [series[name] for name in dict.fromkeys(one.name for one in (*(one for one, _ in chosen), *shown))],
         )
+
+
+def most_telling(study: ReportedStudy, strategies: Sequence[ReportedStrategy]) -> list[ReportedStrategy]:
+    """Return all strategies if a figure has room for their lines, otherwise the baseline and the best ones.
+
+    The best ones are those with the best means on the validation images.
+    """
+
+    def score(one: ReportedStrategy) -> tuple[bool, float]:
+        mean = one.result.mean_and_std(study.metric, "val")[0]
+        return one.name == study.baseline, float("-inf") if mean is None else study.metric.score(mean)
+
+    kept = sorted(strategies, key=score, reverse=True)[:_MOST_LINES]
+    return [one for one in strategies if one in kept]
+
+
+def _selection(shown: Sequence[object], every: Sequence[object]) -> str:
+    """Return in words which strategies :func:`most_telling` chose; empty if all."""
+    return "" if len(shown) == len(every) else f" (of {len(every)} strategies, the baseline and the best are drawn)"
 
 
 def _with_values(study: ReportedStudy) -> Iterable[tuple[ReportedStrategy, Trial, float]]:
@@ -115,9 +138,11 @@ def learning_curves(study: ReportedStudy, series: Mapping[str, Series]) -> Repor
     curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
     if not curves:
         return "Learning curves are not shown, since no chosen model has a record of several epochs."
+    shown = [one.name for one in most_telling(study, [one for one in study.strategies if one.name in curves])]
     with canvas() as (figure, axes):
-        for name, curve in curves.items():
-            style, epochs = series[name], thinned(sorted(curve), 200)
+        for name in shown:
+            curve, style = curves[name], series[name]
+            epochs = thinned(sorted(curve), 200)
             if len(curves) <= _MOST_BANDS and any(len(values) > 1 for values in curve.values()):
                 low, high = ([study.metric.scale * end(curve[epoch]) for epoch in epochs] for end in (min, max))
                 draw_band(axes, style, epochs, low, high)
@@ -130,7 +155,7 @@ def learning_curves(study: ReportedStudy, series: Mapping[str, Series]) -> Repor
             figure,
             "curves",
             "Learning curves of the chosen models",
-            "The median over repeats"
+            f"The median over repeats{_selection(shown, list(curves))}"
             + (", and a band from the lowest to the highest repeat" if len(curves) <= _MOST_BANDS else "")
             + ". The last epoch counts, not the best one.",
             ("epoch", *(f"{name} {study.metric.shown_unit}".rstrip() for name in curves)),
@@ -138,7 +163,7 @@ def learning_curves(study: ReportedStudy, series: Mapping[str, Series]) -> Repor
                 [str(epoch), *(of_metric(study.metric, _median(curve.get(epoch))) for curve in curves.values())]
                 for epoch in epochs
             ],
-            [series[name] for name in curves],
+            [series[name] for name in shown],
         )
 
 

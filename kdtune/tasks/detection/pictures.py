@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
@@ -15,6 +14,9 @@ IMAGES, IN_A_ROW = 8, 4
 
 #: Width and height in pixels of an image in the picture.
 SIDE = 192
+
+#: Height in pixels of letters.
+_LETTERS = 13
 
 #: Score from which detections are drawn.
 LEAST_SHOWN = 0.3
@@ -72,21 +74,29 @@ def _drawn(image: torch.Tensor, objects: torch.Tensor, found: torch.Tensor, clas
     objects = objects[objects[:, matching.CLASS] >= 0]
     found = found[(found[:, predictions.CLASS] >= 0) & (found[:, predictions.SCORE] >= LEAST_SHOWN)]
     names = [f"{_name(int(one[0]), class_names)} {one[predictions.SCORE]:.2f}" for one in found]
-    for boxes, colour, labels in (
-        (objects[:, matching.BOX], OF_OBJECTS, None),
-        (found[:, predictions.BOX], OF_DETECTIONS, names),
-    ):
+    for boxes, colour in ((objects[:, matching.BOX], OF_OBJECTS), (found[:, predictions.BOX], OF_DETECTIONS)):
         if len(boxes):
-            large = draw_bounding_boxes(large, _visible(boxes * scale), labels, colour, **_readable())
-    return large
+            large = draw_bounding_boxes(large, _visible(boxes * scale), colors=colour)
+    return _labelled(large, found[:, predictions.BOX] * scale, names)
 
 
-def _readable() -> dict[str, Any]:
-    """Return how labels are written: on black, and large enough to be read where a report shows them smaller."""
+def _labelled(image: torch.Tensor, boxes: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
+    """Return an image, uint8, (3, SIDE, SIDE), with names above boxes, or inside those at its upper edge.
+
+    They are outlined, and large enough to be read where a report shows the image smaller.
+    """
     import matplotlib
+    from PIL import ImageDraw, ImageFont
+    from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return {"font": str(font), "font_size": 13, "fill_labels": True, "label_background_colors": "black"}
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _LETTERS)
+    picture = to_pil_image(image)
+    drawing = ImageDraw.Draw(picture)
+    for (left, top, *_), name in zip(boxes.tolist(), names, strict=True):
+        room = max(0, SIDE - drawing.textlength(name, font) - 1)
+        place = min(left + 1, room), top - 1.2 * _LETTERS if top > 1.2 * _LETTERS else top + 1
+        drawing.text(place, name, OF_DETECTIONS, font, stroke_width=1, stroke_fill="black")
+    return pil_to_tensor(picture)
 
 
 def _visible(boxes: torch.Tensor) -> torch.Tensor:
@@ -95,4 +105,4 @@ def _visible(boxes: torch.Tensor) -> torch.Tensor:
 
 
 def _name(number: int, class_names: Sequence[str]) -> str:
-    return class_names[number] if number < len(class_names) else str(number)
+    return " ".join(class_names[number].split()) if number < len(class_names) else str(number)
