@@ -13,18 +13,22 @@ from tests.recipes import recipe_of
 pytest.importorskip("torchao")
 
 
+@pytest.fixture(scope="module")
+def exported_once(study, splits):
+    """The quantisation of an untrained student in three epochs, and its calibration with 16 images."""
+    training = study.training.model_copy(update={"epochs": 3})
+    options = {"qat": {"share": 1.0, "rate": 1.0}, "ptq": {"images": 16}}
+    recipes = {
+        kind: recipe_of(study.model_copy(update={"training": training}), {"loss": "ce", "quantised": kind, **given})
+        for kind, given in options.items()
+    }
+    return {kind: quantised_training(recipe, 0, TASK, splits, CPU, None) for kind, recipe in recipes.items()}
+
+
 @pytest.fixture
-def quantising(study, splits):
-    """Return a function that creates the quantisation of an untrained student; keywords are its options."""
-
-    def make(kind, epochs=3, **options):
-        training = study.training.model_copy(update={"epochs": epochs})
-        point = {"loss": "ce", "quantised": kind, "share": 1.0, "rate": 1.0, **options}
-        return quantised_training(
-            recipe_of(study.model_copy(update={"training": training}), point), 0, TASK, splits, CPU, None
-        )
-
-    return make
+def quantising(exported_once):
+    """Return a function that creates such a training; a copy, since exporting takes long."""
+    return lambda kind: copy.deepcopy(exported_once[kind])
 
 
 def observed(training):
@@ -39,12 +43,9 @@ def same(first, second):
 
 
 def test_an_interrupted_training_continues_to_the_same_bits(quantising):
-    whole, first = quantising("qat"), quantising("qat")
+    whole, rest = quantising("qat"), quantising("qat")
     whole.train_epoch()
-    first.train_epoch()
-    state = copy.deepcopy(first.state_dict())
-    rest = quantising("qat")
-    rest.load_state_dict(state)
+    rest.load_state_dict(copy.deepcopy(whole.state_dict()))
     for training in (whole, rest):
         while not training.done:
             training.train_epoch()
@@ -53,7 +54,7 @@ def test_an_interrupted_training_continues_to_the_same_bits(quantising):
 
 
 def test_observers_stop_in_the_last_third_and_weights_go_on(quantising):
-    training = quantising("qat", epochs=3)
+    training = quantising("qat")
     training.train_epoch()
     early = observed(training)
     training.train_epoch()
@@ -74,7 +75,7 @@ def test_an_evaluation_moves_no_range(quantising):
 
 
 def test_calibration_changes_no_weight_and_validates_the_int8_network(quantising):
-    training = quantising("ptq", images=16)
+    training = quantising("ptq")
     before = [one.clone() for one in training.model.parameters()]
     losses = list(training.steps())
     assert len(losses) == -(-16 // training.recipe.training.batch_size)
