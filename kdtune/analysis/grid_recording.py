@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
 from kdtune.analysis.find_results import Places, find_results
+from kdtune.analysis.study_commands import command_for
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
 from kdtune.execution.replay.recorded_trials import PointKey, RecordedRepeat, recorded_repeats
@@ -48,7 +49,7 @@ class GridRecording:
         if not self.repeats:
             raise ResultsError(
                 f"{folders[0].path.parent}: no repeat has every point of the search space recorded; "
-                f"run 'kdtune study {study.name} -s grid' first"
+                f"run '{command_for(folders[0], ['grid'])}' first"
             )
         self.elsewhere = [self._elsewhere(repeat) for repeat in self.repeats]
         self.best = [one.best(self.grid) for one in self.repeats]

@@ -1,6 +1,7 @@
 """Forecasts from hand-written grids."""
 
 import json
+import re
 from itertools import combinations
 from statistics import fmean
 
@@ -75,7 +76,9 @@ def test_only_the_grid_is_replayed_though_other_strategies_trained_other_points(
 
 def test_without_a_complete_grid_there_is_nothing_to_replay(tmp_path):
     ran(tmp_path, "random", [0.6], points=[{"tau": 2}], **SPACE)
-    with pytest.raises(ResultsError, match=r"no repeat has every point .* run 'kdtune study small -s grid' first"):
+    frozen = tmp_path / "small" / "random" / "study.toml"
+    command = re.escape(f"run 'kdtune study {frozen} -s grid --out {tmp_path}' first")
+    with pytest.raises(ResultsError, match=f"no repeat has every point .* {command}"):
         forecast(tmp_path / "small")
     ran(tmp_path, "grid", [0.6], name="open", search_space={"tau": {"low": 2, "high": 4}})
     with pytest.raises(ResultsError, match="has no 'step' or 'values'"):

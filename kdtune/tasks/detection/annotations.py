@@ -1,5 +1,6 @@
 """Image files with the boxes of their objects, decoded to the arrays of a data set."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -125,7 +126,7 @@ class AnnotatedSource(DataSource):
         digest.update("\0".join(found.class_names).encode())
         for part in (found.train, found.test):
             for picture in part:
-                place = picture.path.relative_to(self.folder)
+                place = _place(picture.path, self.folder)
                 digest.update(f"\n{place}\0{_digest_of(picture.path)}\0".encode() + picture.objects.tobytes())
             digest.update(b"\n")
         return digest.hexdigest()[:12]
@@ -230,6 +231,11 @@ def _size(path: Path) -> tuple[int, int]:
         width, height = opened.size
         is_on_its_side = opened.getexif().get(_ORIENTATION, 1) >= 5
     return (height, width) if is_on_its_side else (width, height)
+
+
+def _place(path: Path, folder: Path) -> Path:
+    """Return a picture's place seen from a folder, which need not contain it."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else Path(os.path.relpath(path, folder))
 
 
 def _digest_of(path: Path) -> str:

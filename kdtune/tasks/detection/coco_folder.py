@@ -1,7 +1,7 @@
 """Pictures with boxes in COCO's format: a JSON file for each part, and a folder with its pictures."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,11 +54,12 @@ class CocoFolder(AnnotatedSource):
         pictures = {_id(one): one for one in _rows(file, tables, "images")}
         objects = defaultdict(list)
         for one in _rows(file, tables, "annotations"):
-            if one.get("image_id") not in pictures:
-                raise DataError(f"{file}: annotation {one['id']} is of image {one.get('image_id')!r}, which is missing")
-            if one.get("category_id") not in labels:
-                raise DataError(f"{file}: annotation {one['id']}: there is no category {one.get('category_id')!r}")
-            objects[one["image_id"]].append(_row(file, one, labels[one["category_id"]]))
+            image, category = one.get("image_id"), one.get("category_id")
+            if not isinstance(image, Hashable) or image not in pictures:
+                raise DataError(f"{file}: annotation {one['id']} is of image {image!r}, which is missing")
+            if not isinstance(category, Hashable) or category not in labels:
+                raise DataError(f"{file}: annotation {one['id']}: there is no category {category!r}")
+            objects[image].append(_row(file, one, labels[category]))
         if not pictures:
             raise DataError(f"{file}: lists no images")
         found = [
@@ -66,7 +67,7 @@ class CocoFolder(AnnotatedSource):
                 _image(file, self.folder / images, one),
                 file,
                 np.array(objects[number], np.float64).reshape(-1, COLUMNS),
-                (one["width"], one["height"]) if "width" in one and "height" in one else None,
+                _size(file, one),
             )
             for number, one in pictures.items()
         ]
@@ -96,6 +97,10 @@ def _rows(file: Path, tables: Mapping[str, Any], key: str) -> Sequence[Mapping[s
                 raise DataError(f"{file}: {key}[{place}] has no {name!r}")
         if type(one["id"]) is not int:
             raise DataError(f"{file}: {key}[{place}] has an id that is not an integer: {one['id']!r}")
+    if key != "annotations":  # nothing refers to an annotation by its id
+        often = [number for number, count in Counter(map(_id, rows)).items() if count > 1]
+        if often:
+            raise DataError(f"{file}: several {key} have the id {often[0]}; give each an id of its own")
     return rows
 
 
@@ -108,6 +113,14 @@ def _image(file: Path, folder: Path, one: Mapping[str, Any]) -> Path:
     if not path.is_file():
         raise DataError(f"{path}: is missing ({file.name} lists it)")
     return path
+
+
+def _size(file: Path, one: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the width and height of a picture; None if they are not written, which a 0 means too."""
+    size = one.get("width") or 0, one.get("height") or 0
+    if any(type(value) not in (int, float) for value in size):
+        raise DataError(f"{file}: image {one['id']} has a width and height that are no numbers, got {size!r}")
+    return size if all(size) else None
 
 
 def _row(file: Path, one: Mapping[str, Any], label: int) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Pictures with boxes in the layout of PASCAL VOC: ``JPEGImages``, ``Annotations`` and ``ImageSets/Main``."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -99,11 +100,15 @@ class VocFolder(AnnotatedSource):
             stem = line.split()[0]
             if "/" in stem or stem.startswith("."):
                 raise DataError(f"{file}, line {number}: {stem!r} is not the name of a picture without its ending")
+            if Path(stem).suffix.lower() in IMAGE_SUFFIXES and not (top / "Annotations" / f"{stem}.xml").is_file():
+                raise DataError(f"{file}, line {number}: {stem!r} has an ending; list pictures without it")
             found.append((_image(top / "JPEGImages", stem), top / "Annotations" / f"{stem}.xml"))
         return found
 
     def _class_names(self, found: set[str]) -> tuple[str, ...]:
         if self.options.classes:
+            if twice := [name for name, count in Counter(self.options.classes).items() if count > 1]:
+                raise DataError(f"{self.folder}: the option classes names {twice[0]!r} several times")
             return tuple(self.options.classes)
         return VOC_CLASSES if found <= {*VOC_CLASSES} else tuple(sorted(found))
 
@@ -128,7 +133,10 @@ def _objects_in(annotation: Path) -> tuple[list[_Object], tuple[int, int] | None
     try:
         root = ElementTree.parse(annotation).getroot()
     except OSError as error:
-        raise DataError(f"{annotation}: cannot be read ({error.strerror or error})") from None
+        raise DataError(
+            f"{annotation}: cannot be read ({error.strerror or error}); each listed picture needs an annotation, which "
+            "may have no objects"
+        ) from None
     except ElementTree.ParseError as error:
         raise DataError(f"{annotation}: is no valid XML ({error}); restore it") from None
     found = []

@@ -117,6 +117,12 @@ def test_a_class_that_is_not_listed_and_a_missing_file_are_named(voc):
     folder = voc(a=xml(DOG), t=xml(DOG))
     with pytest.raises(DataError, match="a.xml: 'dog' is not among the classes; did you mean 'dogs'"):
         VocFolder(folder, classes=("cats", "dogs")).pictures()
+    with pytest.raises(DataError, match="the option classes names 'dog' several times"):
+        VocFolder(folder, classes=("cat", "dog", "dog")).pictures()
+    (folder / "ImageSets" / "Main" / "val.txt").write_text("a.jpg\n")
+    with pytest.raises(DataError, match="val.txt, line 1: 'a.jpg' has an ending; list pictures without it"):
+        VocFolder(folder, train=("val",)).pictures()
+    (folder / "ImageSets" / "Main" / "val.txt").unlink()
     (folder / "JPEGImages" / "a.jpg").unlink()
     with pytest.raises(DataError, match=r"JPEGImages/a.jpg: is missing, but listed"):
         VocFolder(folder).pictures()
@@ -190,12 +196,35 @@ def test_a_folder_in_cocos_format(coco):
         ({"images": None}, "is not in COCO's format: it has no list 'images'"),
         ({"images": [{"id": 7, "file_name": "c.png"}], "annotations": []}, r"train2017/c.png: is missing"),
         ({"categories": [{"id": 3, "name": "car"}], "annotations": []}, "have different categories"),
+        ({"annotations": [{"id": 1, "image_id": [7], "bbox": []}]}, r"is of image \[7\], which is missing"),
+        ({"annotations": [{"id": 1, "image_id": 7, "category_id": [3], "bbox": []}]}, r"there is no category \[3\]"),
+        ({"images": [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}]}, "several images have the id"),
+        ({"categories": [{"id": 3, "name": "car"}, {"id": 3, "name": "dog"}]}, "several categories have the id 3"),
+        (
+            {"images": [{"id": 7, "file_name": "a.png", "width": "40", "height": 20}], "annotations": []},
+            r"image 7 has a width and height that are no numbers, got \('40', 20\)",
+        ),
     ],
-    ids=["image", "category", "box", "no-box", "no-list", "no-file", "categories"],
+    ids=[
+        *("image", "category", "box", "no-box", "no-list", "no-file", "categories", "image-list", "category-list"),
+        *("same-image", "same-category", "size-text"),
+    ],
 )
 def test_a_damaged_file_in_cocos_format_is_named(coco, changes, message):
     with pytest.raises(DataError, match=message):
         CocoFolder(coco(**changes)).pictures()
+
+
+def test_a_size_of_null_or_0_is_not_known(coco):
+    images = [{**COCO["images"][0], "width": None}, {"id": 9, "file_name": "b.png", "width": 0, "height": 0}]
+    assert [one.size for one in CocoFolder(coco(images=images)).pictures().train] == [None, None]
+
+
+def test_pictures_may_lie_outside_the_folder(coco, tmp_path):
+    folder, outside = coco(), tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    inside = CocoFolder(folder).fingerprint()
+    (folder / "train2017").rename(outside)
+    assert CocoFolder(folder, train_images=str(outside)).fingerprint() not in (inside, "")
 
 
 def real(name):
