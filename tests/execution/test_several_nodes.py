@@ -9,6 +9,7 @@ import sys
 import threading
 
 import psutil
+import pynvml
 import pytest
 import ray
 from ray import tune
@@ -26,6 +27,7 @@ from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
+from tests.execution.make_believe_gpus import NVML
 from tests.studies import small_study
 from tests.waiting import wait_for
 
@@ -35,10 +37,13 @@ BARE = {"include_log_monitor": False, "include_dashboard": False, "no_monitor": 
 
 @pytest.fixture(scope="module")
 def cluster(without_ray):
-    """A cluster of one node with one core, which a test may add nodes to."""
+    """A cluster of one node with one core and two make-believe GPUs, which a test may add nodes to."""
     # A dead node is noticed in a second instead of fifteen.
     noticed = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": noticed, **BARE})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES")  # by which the suite hides a machine's own GPUs
+        head = {"num_cpus": 1, "num_gpus": 2, "_system_config": noticed, **BARE}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -55,7 +60,7 @@ def two_nodes(cluster):
 @pytest.mark.study
 def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     study = small_study(strategies={"grid": {}}, repeats=1)
-    result = kdtune.run_study(study, out=tmp_path, address=two_nodes).results[0]
+    result = kdtune.run_study(study, out=tmp_path, address=two_nodes, gpus_per_trial=0).results[0]
     assert result["status"] == "completed"
     # Processes that an earlier test killed may not have ended yet.
     assert set(result["cost"]["flags"]) <= {"node_shared"}
@@ -91,11 +96,15 @@ class LateNode:
 
     def join(self):
         ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self._address}", "--block"]
-        resources = ["--num-cpus=1", '--resources={"late": 1}', "--disable-usage-stats"]
+        resources = ["--num-cpus=1", "--num-gpus=2", '--resources={"late": 1}', "--disable-usage-stats"]
         hide = f"mount -t tmpfs none {shlex.quote(str(self.hides))} && " if self.hides else ""
         inside = ["sh", "-c", f'hostname {self.name} && {hide}exec "$@"', "sh", *ray_start, *resources]
+        environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
         self._process = subprocess.Popen(
-            ["unshare", "--uts", "--mount", *inside], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["unshare", "--uts", "--mount", *inside],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def die(self):
@@ -113,12 +122,19 @@ class LateNode:
 
 
 @pytest.fixture
-def late(cluster, request):
+def late_nodes(cluster, request):
     if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("host names and mounts of one's own need more rights than there are")
-    node = LateNode(cluster.address, f"late-{abs(hash(request.node.name)) % 10000}")
-    yield node
-    node.die()
+    name = f"late-{abs(hash(request.node.name)) % 10000}"
+    nodes = [LateNode(cluster.address, f"{name}-{number}") for number in range(2)]
+    yield nodes
+    for node in nodes:
+        node.die()
+
+
+@pytest.fixture
+def late(late_nodes):
+    return late_nodes[0]
 
 
 class JoinsAndDies(tune.Callback):
@@ -180,33 +196,42 @@ def is_opened(ledger, node):
     return any(record.kind == "open" for record in read_folder(ledger).get(node.name, []))
 
 
-class Shrinking(Watcher):
-    """Adds a node when the first trial starts, ends it once the ledger has a trial there, and then stops the study."""
+class ChangesNodes(Watcher):
+    """Replaces a node of a cluster during a study, which it then stops.
 
-    def __init__(self, node, ledger):
+    The first node joins when the first trial starts, and dies once the ledger has a trial there. Then the second one
+    joins, and the study is stopped once the ledger has the trial there.
+    """
+
+    def __init__(self, nodes, ledger):
         self.cancel, self.told = threading.Event(), []
-        self._node, self._ledger, self._first = node, ledger, None
+        self._nodes, self._ledger, self._first = nodes, ledger, None
 
     def trial_started(self, trial):
         if self._first is None:
             self._first = trial.id
-            self._node.join()
+            self._nodes[0].join()
 
     def epoch_done(self, trial, epochs, metrics):
+        if trial.id == self._first:
+            return
         # The lines of a node are copied once a second, so those of its last second are lost.
-        if trial.id != self._first and is_opened(self._ledger, self._node):
-            self._node.die()
+        first, second = (is_opened(self._ledger, node) for node in self._nodes)
+        if second:
+            self.cancel.set()
+        elif first:
+            self._nodes[0].die()
 
     def message(self, text):
         self.told.append(text)
         if "continues from its last checkpoint" in text:
-            self.cancel.set()
+            self._nodes[1].join()
 
 
 def test_a_node_without_the_folders_of_a_study_is_refused_before_any_work(cluster, late, tmp_path):
     late.hides = tmp_path
     late.join()
-    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, cluster.address)
+    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, 0.0, cluster.address)
     try:
         session.start()
         wait_for(lambda: late.name in {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
@@ -218,24 +243,47 @@ def test_a_node_without_the_folders_of_a_study_is_refused_before_any_work(cluste
 
 
 @pytest.mark.study
-def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster, late, tmp_path):
+def test_a_study_uses_gpus_of_nodes_that_join_and_fails_no_trial_when_one_dies(
+    cluster, late_nodes, tmp_path, monkeypatch
+):
+    for name, function in NVML.items():
+        monkeypatch.setattr(pynvml, name, function)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    in_workers = {"worker_process_setup_hook": "tests.execution.make_believe_gpus.put_into_worker"}
+    ray.init(address=cluster.address, runtime_env=in_workers, log_to_driver=False, logging_level="ERROR")
     training = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"none": {}}, repeats=2, training=training)
     ledger = tmp_path / "small" / "none" / "ledger"
-    watcher = Shrinking(late, ledger)
-    result = kdtune.run_study(study, out=tmp_path, address=cluster.address, watcher=watcher, cancel=watcher.cancel)
+    watcher = ChangesNodes(late_nodes, ledger)
+    try:
+        result = kdtune.run_study(study, out=tmp_path, gpus_per_trial=1, watcher=watcher, cancel=watcher.cancel)
+    finally:
+        ray.shutdown()
     assert (result.exit_code, result.errors) == (130, ())
     assert any("continues from its last checkpoint" in text for text in watcher.told)
     trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
     assert [trial.status for trial in trials] == ["interrupted"] * 2
-    assert is_opened(ledger, late)
+    nodes = read_folder(ledger)
+    opened = {
+        name: [one.window.gpus for one in records if one.kind == "open" and one.window.bucket == "trials"]
+        for name, records in nodes.items()
+    }
+    assert opened.keys() == {os.uname().nodename, *(node.name for node in late_nodes)}
+    assert all(opened.values())
+    for name, windows in opened.items():
+        assert all(gpus in ({f"GPU-{name}-0": 1.0}, {f"GPU-{name}-1": 1.0}) for gpus in windows)
+    account = account_of_nodes(nodes)
+    assert account.flags["unended"] == 1 and "gpu_unmetered" not in account.flags
+    assert account.sources["trials"]["gpu_counter"] > 0
+    assert account.sources["other"]["gpu_counter"] > 0  # the second GPU of each node
+    assert sum(account.buckets.values()) == account.node_uj
     assert result.results[0]["cost"]["flags"]["unended"] == 1
 
 
 @pytest.mark.study
 def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
     """Two meters on this machine represent those of two machines."""
-    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
+    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, 0.0, two_nodes)
     session.start()
     try:
         session.settle()
