@@ -70,7 +70,7 @@ def missing_evidence(
 def _strategies(
     study: Study, found: Comparison, roles: Mapping[Role, StrategyFigures | None]
 ) -> Iterator[MissingEvidence]:
-    """Yield the strategies that were not run, apart from the control."""
+    """Yield the strategies that were not started, apart from the control."""
     listed = [label for label in study.strategies if not goes_on_from_another(study, label)]
     single = [label for label in listed if has_fact(study, label, "restartable", True)]
     search = [label for label in listed if study.labelled(label)[0] == "grid"]
@@ -80,8 +80,9 @@ def _strategies(
         "search": ("a search", [*search, "grid"]),
         "alone": ("the student without a teacher", [*alone, "none"]),
     }
+    started = {outcome.strategy for outcome in found.outcomes}
     for role, (what, labels) in suggested.items():
-        if roles[role] is None:
+        if roles[role] is None and started.isdisjoint(labels):
             yield MissingEvidence(what, command_for(found.folders[0], labels[:1]))
 
 

@@ -67,6 +67,14 @@ def test_a_quantised_student_is_no_answer_to_how_to_train_it(tmp_path):
     assert not any("-s qat" in (one.command or "") for one in alone.missing)
 
 
+def test_a_search_that_was_started_is_to_be_resumed_and_not_to_be_run_again(tmp_path):
+    folder = study(tmp_path, none=LOSS)
+    ran(tmp_path, "grid", [None] * 6, points=TWO, trial_s=SECONDS, strategies=STRATEGIES)
+    [found] = recommend(folder)
+    texts = [one.what for one in found.missing]
+    assert "a search" not in texts and "the rest of grid, which is incomplete" in texts
+
+
 def test_the_paragraph_names_gain_energy_control_and_repeats(tmp_path):
     [found] = recommend(study(tmp_path, grid=GAIN, best_of=GAIN, none=LOSS))
     text = recommendation_text(found)

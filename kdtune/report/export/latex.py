@@ -21,6 +21,9 @@ _SPECIAL = {
     "*": "{*}",
 }
 
+#: Number of columns that fit on a page in footnote size.
+_MANY = 12
+
 #: Last character that LaTeX prints without further packages.
 _LAST_LATIN = "\u017e"
 
@@ -51,9 +54,12 @@ def latex_table(study: ReportedStudy) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{for_latex(caption)}}}",
+            r"\scriptsize" if len(names) > _MANY else r"\footnotesize",
+            r"\setlength{\tabcolsep}{3pt}",
+            r"\makebox[\textwidth][c]{%",  # it is wider than a column of text, and so stands in the middle of the page
             rf"\begin{{tabular}}{{{form}}}",
             *lines,
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]

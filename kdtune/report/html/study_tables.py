@@ -106,7 +106,7 @@ def _choices(result: StrategyResult) -> str:
     count = Counter(describe_choice(repeat.chosen) for repeat in result.repeats if repeat.chosen)
     if len(count) < 2:
         return next(iter(count), NOTHING)
-    return ", ".join(f"{one} ({times} ×)" if times > 1 else one for one, times in count.most_common())
+    return ", ".join(f"{one} ({times}\u00a0×)" if times > 1 else one for one, times in count.most_common())
 
 
 def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MOST_TRIALS) -> PageTable:
