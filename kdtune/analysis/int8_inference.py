@@ -1,5 +1,6 @@
 """Quantised students in measurements of inference, which are compiled: their reference graph computes in float32."""
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 
+from kdtune.energy.logger_levels import level_of
 from kdtune.errors import ResultsError, UsageError
 from kdtune.training.numerics import Arithmetic
 
@@ -49,7 +51,7 @@ def compiled(networks: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, torc
     """Compile networks for inference; the compiler runs at the first passes, which have to lie inside the context."""
     from torch._inductor import config
 
-    with config.patch(freezing=True), torch.no_grad():
+    with config.patch(freezing=True), torch.no_grad(), level_of("torch", logging.ERROR):  # its internal warnings
         inner = {name: getattr(network, "graph", network) for name, network in networks.items()}
         made: dict[str, torch.nn.Module] = {}
         for name, network in inner.items():

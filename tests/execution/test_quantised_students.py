@@ -26,7 +26,7 @@ pytest.importorskip("torchao")
 
 STRATEGIES = {
     "qat-after-fixed": {"strategy": "qat", "after": "fixed", "share": 0.5},
-    "qat": {"share": 2.0, "rate": 0.1},
+    "qat": {"share": 4 / 3, "rate": 0.1},
     "ptq": {},
     "none": {},
     "fixed": {},
@@ -137,18 +137,20 @@ def test_an_interrupted_training_is_resumed_to_the_same_bits(finished, tmp_path,
             raise StudyInterrupted("interrupted")  # as Ctrl-C does within a step
         return train(training)
 
+    folder = shutil.copytree(finished[0], tmp_path / "small")
+    shutil.rmtree(folder / "qat")
     with monkeypatch.context() as patched:
         patched.setattr(QuantisationAwareTraining, "train_epoch", interrupted)
         # Under a budget, every epoch is reported separately.
-        stopped = kdtune.run_study(study(), ["qat", "none"], out=tmp_path, inline=True, max_kwh=1e3)
+        stopped = kdtune.run_study(study(), ["qat"], out=tmp_path, inline=True, max_kwh=1e3)
     assert stopped.exit_code == 130
-    log = TrialLog.read(tmp_path / "small" / "qat" / "trials.jsonl")
+    log = TrialLog.read(folder / "qat" / "trials.jsonl")
     assert [(one.status, 0 < one.epochs < one.planned_epochs) for one in log.trials.values()] == [("interrupted", True)]
     # The study keeps the bits of activations that it began with, whatever the machine is that goes on.
     began_with_vnni = networks.has_vnni()
     monkeypatch.setattr(networks, "has_vnni", lambda: not began_with_vnni)
-    assert kdtune.resume_study(tmp_path / "small").exit_code == 0
-    again, whole = (StudyFolder(path).strategy("qat") for path in (tmp_path / "small", finished[0]))
+    assert kdtune.resume_study(folder).exit_code == 0
+    again, whole = (StudyFolder(path).strategy("qat") for path in (folder, finished[0]))
     (known,), (found,) = (list(TrialLog.read(one.trials).evaluations.values()) for one in (whole, again))
     assert (found["trial_id"], found["test"], found["deployed"]) == (
         known["trial_id"],
