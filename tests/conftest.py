@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.forked_workers import fork_workers
+
 # Idle workers are kept for the study of the next test, as in a Ray that kdtune starts.
 os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "3600000")
 
@@ -77,6 +79,13 @@ def meters_of_this_worker(tmp_path_factory):
     """Separate the meters of parallel test processes, so that their studies do not see each other."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["KDTUNE_METERS_DIR"] = str(tmp_path_factory.mktemp("meters"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers():
+    """Let the workers of Ray be forked if a test has imported it, unless they use the machine's GPUs."""
+    if "ray" in sys.modules and os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        fork_workers()
 
 
 @pytest.fixture(scope="session", autouse=True)

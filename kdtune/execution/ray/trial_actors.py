@@ -78,7 +78,8 @@ class ActorsOfTrials:
         # An actor that is ending, or that failed during its creation, is not in the table.
         others -= {pid for pid in others if workers[pid] in self._actors or self._is_of_a_class(_title(pid))}
         if others:
-            others -= {actor["Pid"] for actor in _actors("ALIVE")}  # an actor may have started in the meantime
+            # An actor may have started in the meantime, and one of an earlier experiment may still be ending.
+            others -= {actor["Pid"] for state in ("ALIVE", "DEAD") for actor in _actors(state)}
         if new := {pid for pid in others if workers[pid] not in self._seen}:
             self._seen |= {workers[pid] for pid in new}
             if any(_actors(state) for state in _COMING):  # Ray may not have recorded the process of an actor yet
