@@ -29,7 +29,7 @@ class Fault:
 
 
 class UsageError(KdtuneError):
-    """The request cannot be carried out as it was put; nothing was run."""
+    """The request cannot be carried out as it was given; nothing was run."""
 
     exit_code = 2
 
@@ -47,7 +47,7 @@ class DataError(UsageError):
 
 
 class ResultsExistError(UsageError):
-    """The results folder holds an earlier run, which is never overwritten and never mixed with."""
+    """The results folder holds an earlier run, which is never overwritten or mixed with another one."""
 
 
 class ResultsError(UsageError):
@@ -55,11 +55,11 @@ class ResultsError(UsageError):
 
 
 class BusyError(UsageError):
-    """Another process is at work on the same results folder."""
+    """Another process is using the same results folder."""
 
 
 class MachineError(KdtuneError):
-    """What trials stand on gave way (a disk, a cache, memory): no trial is to blame, and a resume goes on."""
+    """Something that trials rely on failed, such as a disk, a cache or memory; the study can be resumed."""
 
 
 class SourceChangedError(MachineError):

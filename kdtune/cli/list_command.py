@@ -23,7 +23,7 @@ EXAMPLES = """Examples:
 _OVERVIEW = ("studies", "spaces", "strategies", "temperatures", "datasets")
 
 #: Columns that appear only in the JSON.
-_HIDDEN = {"file", "folder", "shape", "files", "needs_teacher", "restartable"}
+_HIDDEN = {"file", "folder", "shape", "files", "needs_teacher", "restartable", "control", "begins_after", "steps"}
 
 
 def list_command(
@@ -51,7 +51,8 @@ def list_command(
         if not records:
             console.print(f"{name}: none" + (f" under {out}" if name == "runs" else ""))
             continue
-        columns = [key for key in records[0] if key not in _HIDDEN]
+        # A column that says nothing of any record is left out.
+        columns = [key for key in records[0] if key not in _HIDDEN and any(one[key] is not None for one in records)]
         table = Table(title=name, title_justify="left", box=None, pad_edge=False)
         widest = max(len(_cell(record["name"])) for record in records)
         for column in columns:
@@ -70,6 +71,8 @@ def _cell(value: object) -> str:
     if isinstance(value, dict) and "ref" in value:  # a component with options
         options = ", ".join(f"{key}={one}" for key, one in value.items() if key != "ref")
         return f"{value['ref']}({options})" if options else str(value["ref"])
-    if isinstance(value, list):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):  # of a dict, such as packages by the extra that installs them, the keys matter
         return ", ".join(map(str, value))
     return significant(value) if isinstance(value, float) else str(value)

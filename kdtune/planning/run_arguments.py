@@ -102,6 +102,8 @@ def _with_labels(asked: Sequence[str], study: Study) -> tuple[list[str], Study]:
         label, options = Component(name=reference).slug, {"strategy": reference}
         is_reference = ":" in name and LABEL.fullmatch(label) and not STRATEGIES.problem(reference)
         if not is_reference or listed.get(label, options) != options:
+            if name not in listed and name in STRATEGIES:  # with the defaults of its options, if all have one
+                faults += check_strategies({name: {}}, f"--strategy {name}")
             labels.append(name)
             continue
         faults += check_strategies({label: options}, f"--strategy {name}")

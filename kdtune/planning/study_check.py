@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -148,11 +148,12 @@ def _check_parts(
     if not faults:
         found.study = described_study
     if not problems:
-        context = TrainingContext(described_study, device, threads, str(place.path))
-        with _collected(found, where, "teacher"):
-            use_stand_ins(context)
-        with _collected(found, where, ""):
-            _check_steps(found, context, rounds, where)
+        with _collected(found, where, "task"):
+            context = TrainingContext(described_study, device, threads, str(place.path))
+            with _collected(found, where, "teacher"):
+                use_stand_ins(context)
+            with _collected(found, where, ""):
+                _check_steps(found, context, rounds, where)
     return found
 
 
@@ -190,10 +191,12 @@ def _network_facts(component: Component, info: DataInfo, study: Study | None, ta
 
 @contextmanager
 def _collected(found: StudyCheck, where: str, key: str) -> Iterator[None]:
-    """Add the errors of the body to the faults."""
+    """Add the errors of the body to the faults, unless they are known already."""
     try:
         yield
     except SpecError as error:
-        found.faults += error.faults
+        # A task does not know the file of the study.
+        found.faults += [replace(one, where=where) if one.where == "study" else one for one in error.faults]
     except KdtuneError as error:
-        found.faults.append(Fault(where, key, str(error)))
+        if all(one.problem != str(error) for one in found.faults):
+            found.faults.append(Fault(where, key, str(error)))

@@ -118,6 +118,12 @@ def test_doctor_warns_of_an_incomplete_data_set(tmp_path, monkeypatch):
     assert finding.verdict == "warning" and "words.txt is missing" in finding.found and "--download" in finding.remedy
 
 
+def test_the_list_of_strategies_shows_no_python_values(tmp_path):
+    shown = here("list", "strategies", cwd=tmp_path, COLUMNS="300").stdout
+    assert "torchao" in shown and "yes" in shown
+    assert not any(text in shown for text in ("{", "True", "begins after"))
+
+
 def test_the_list_of_data_sets_has_download_sizes(tmp_path):
     assert "download mb" in here("list", "datasets", cwd=tmp_path).stdout
     records = json.loads(here("list", "datasets", "--json", cwd=tmp_path).stdout)["datasets"]

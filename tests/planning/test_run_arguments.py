@@ -44,6 +44,12 @@ def test_an_unknown_label_is_refused_with_a_suggestion():
     ]
 
 
+def test_an_unlisted_strategy_that_needs_an_option_is_refused_unless_the_option_is_given():
+    ((where, key, problem),) = faults("single")
+    assert (where, key) == ("--strategy single", "strategies.single.temperature") and problem == "is missing"
+    assert list(asked("single", overrides=["strategies.single.temperature=stochastic"])) == ["single"]
+
+
 def test_a_label_of_a_study_with_faults_is_not_reported_as_unknown():
     wrong = {"overrides": ["alpha=7"]}
     assert [fault[0] for fault in faults("cold", **wrong)] == ["--set"]

@@ -1,6 +1,7 @@
 from io import StringIO
 
 import pytest
+import tomli_w
 import torch
 from rich.console import Console
 
@@ -111,8 +112,8 @@ def check(tmp_path, monkeypatch):
     for name, source in (("nets.py", NETS), ("losses.py", LOSSES), ("data.py", DATA)):
         (tmp_path / name).write_text(source)
 
-    def check(**changes):
-        return check_study(small_study(**changes), [], data_dir(None), None, torch.device("cpu"), 1)
+    def check(source=None, **changes):
+        return check_study(source or small_study(**changes), [], data_dir(None), None, torch.device("cpu"), 1)
 
     return check
 
@@ -256,3 +257,50 @@ def test_a_check_of_a_study_without_data_trains_no_teacher_even_if_the_teacher_i
     assert [fault.key for fault in found.faults] == ["teacher"]
     assert "of which this network has none; use a teacher with batch normalisation" in told(found)
     assert {folder.name for folder in (tmp_path / "cache").iterdir()} == {"decoded"}
+
+
+DETECTOR = """
+import torch
+from torch import nn
+
+
+class Detector(nn.Module):
+    def __init__(self, num_classes, in_channels, move=0):
+        super().__init__()
+        self.move = move
+        self.body = nn.Sequential(nn.Conv2d(in_channels, num_classes + 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def anchors(self, shape):
+        return torch.tensor([[0.0, 0.0, 40.0, 40.0]]) + self.move
+
+    def forward(self, images):
+        return self.body(images)
+
+
+class Classifier(Detector):
+    anchors = None
+"""
+
+
+@pytest.mark.parametrize(
+    ("student", "expected"),
+    [
+        ({"ref": "./detectors.py:Detector", "move": 3}, {"student": "have different anchors"}),
+        ("./detectors.py:Classifier", {"student": "has no anchors, so it is no detector"}),
+    ],
+    ids=["other-anchors", "no-detector"],
+)
+def test_what_a_task_refuses_is_reported_once_beside_the_other_faults(check, tmp_path, student, expected):
+    (tmp_path / "detectors.py").write_text(DETECTOR)
+    teacher, wrong = "./detectors.py:Detector", {"search_space": {"tau": {"values": [0]}}}
+    for changes, further in (({}, set()), (wrong, {"search_space"})):
+        found = check(task="detection", dataset="digits_on_canvases", teacher=teacher, student=student, **changes)
+        assert sorted(fault.key for fault in found.faults) == sorted({*expected, *further})
+        assert all(text in told(found) for text in expected.values())
+        assert found.data.classes == 10
+
+
+def test_what_a_task_refuses_names_the_file_of_the_study(check, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(tomli_w.dumps(small_study(task="detection")))
+    assert "mine.toml: dataset: digits has no boxes" in told(check(file))
