@@ -54,7 +54,7 @@ def latex_table(study: ReportedStudy) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{for_latex(caption)}}}",
-            r"\scriptsize" if len(names) > _MANY else r"\footnotesize",
+            r"\tiny" if len(names) > _MANY else r"\footnotesize",
             r"\setlength{\tabcolsep}{3pt}",
             r"\makebox[\textwidth][c]{%",  # it is wider than a column of text, and so stands in the middle of the page
             rf"\begin{{tabular}}{{{form}}}",

@@ -9,6 +9,9 @@ from kdtune.results.trial import Trial
 #: Fields of an epoch that are metrics.
 _BY_EPOCH = ("train_loss", "val_loss", "val_accuracy", "val_objective", "tau", "learning_rate")
 
+#: Status of a trial without an end.
+NOT_FINISHED = "not finished"
+
 
 @dataclass(frozen=True)
 class TrialRun:
@@ -48,7 +51,7 @@ def _run(study: ReportedStudy, one: ReportedStrategy, trial: Trial) -> TrialRun:
         "study": study.study.name,
         "strategy": one.name,
         "seed": trial.seed,
-        "status": trial.status or "not finished",
+        "status": trial.status or NOT_FINISHED,
         "chosen": trial.id in one.chosen,
         **trial.point,
     }

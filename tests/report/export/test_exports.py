@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import pytest
 
+from kdtune.errors import UsageError
 from kdtune.report.export.exports import FORMATS, export
 from kdtune.report.export.latex import for_latex, latex_table
 from kdtune.report.export.model_card import model_card
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
+from kdtune.results.trial_log import TrialLog
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER, STRATEGIES
 from tests.studies import here
@@ -174,6 +176,25 @@ def test_mlflow_has_a_run_for_each_trial(study, tmp_path):
     assert len(chosen) == 2 * len(STRATEGIES) and all("test_accuracy" in run.data.metrics for run in chosen)
     history = client.get_metric_history(chosen[0].info.run_id, "epoch_val_accuracy")
     assert [one.step for one in history] == list(range(1, len(history) + 1))
+
+
+def test_mlflow_shows_which_trials_failed_and_refuses_in_one_message(tmp_path):
+    pytest.importorskip("mlflow", reason="MLflow is not installed here")
+    from mlflow.tracking import MlflowClient
+
+    log = TrialLog.read(ran(tmp_path, "fixed", [0.6, 0.7]).trials)
+    log.attempt(log.suggestion("lost", 0, 0, 1, {"tau": 5}))
+    log.end(failed := log.suggestion("bad", 0, 0, 2, {"tau": 6}), "failed", epochs=1, error="DivergedError: nan")
+    folder = StudyFolder(tmp_path / "small")
+    study = read_study(folder, folder.strategies())
+    [database] = export(study, "mlflow", tmp_path / "made")
+    client = MlflowClient(tracking_uri=f"sqlite:///{database}")
+    experiment = client.get_experiment_by_name("small").experiment_id
+    found = {one.info.run_name.rpartition("-")[2]: one.info.status for one in client.search_runs([experiment])}
+    assert (found["lost"], found[failed.id], found["0"]) == ("KILLED", "FAILED", "FINISHED")
+    client.delete_experiment(experiment)
+    with pytest.raises(UsageError, match=r"mlflow\.db: MLflow refuses it \(.*\); name another folder with -o"):
+        export(study, "mlflow", tmp_path / "made")
 
 
 def test_the_command_writes_below_the_study_and_refuses_unknown_formats(study, tmp_path):
