@@ -66,7 +66,7 @@ def time_work(
     """
     idle_uw = watch.measure_idle_uw(COUNTED_SLICE_S)
     timer = _Timer(context.device, watch, gpus)
-    timed = {}
+    timed: dict[WorkKind, tuple[WorkUsage, int]] = {}
     for kind in kinds:
         if kind == "conversion":
             timed[kind] = timer.once(partial(convert_untrained, context)), 1
