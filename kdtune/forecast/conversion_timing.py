@@ -7,7 +7,7 @@ import torch
 
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.quantisation.finished import QuantisedStudent
-from kdtune.quantisation.training import prepared_student
+from kdtune.quantisation.networks import PreparedStudent
 from kdtune.specs.quantisation import Quantisation
 from kdtune.training.resolution import representative_recipe
 
@@ -20,8 +20,10 @@ def convert_untrained(context: TrainingContext) -> None:
     """
     recipe = representative_recipe(context.study, with_teacher=False, quantised=Quantisation(kind="ptq"))
     shape = torch.Size(context.image_shape)
-    start = {name: one.cpu() for name, one in context.untrained_student().state_dict().items()}
-    prepared = prepared_student(recipe, context.task, shape, start)
+    network = context.task.network(recipe.model, shape)
+    start = {name: one.clone() for name, one in network.state_dict().items()}
+    assert recipe.quantisation is not None
+    prepared = PreparedStudent(network, recipe.quantisation, shape)  # exported anew, as in a process that begins
     prepared.train()(torch.zeros(2, *shape))  # ranges without which nothing can be converted
     student = QuantisedStudent(recipe, context.task, shape, context.device, start, prepared.state_dict())
     with TemporaryDirectory() as folder:

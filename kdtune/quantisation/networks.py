@@ -7,7 +7,7 @@ that count. A compiler turns it into code that computes with the integers themse
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -41,25 +41,46 @@ def has_vnni() -> bool:
     return bool(_VNNI & set(flags.split()))
 
 
-def exported(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
+#: The graph that was exported last, by what identifies its network, with the weights that it was exported with.
+#: Exporting takes most of the time of a small network's quantisation, and its trainings and tests need the same graph.
+_last_export: dict[Hashable, GraphModule] = {}
+
+
+def exported(network: torch.nn.Module, shape: Sequence[int], identity: Hashable = None) -> GraphModule:
     """Return the graph of a network in inference mode, with its batch normalisation folded; it can still be trained.
 
     Args:
         network: From images to outputs, with its weights.
         shape: Channels, height and width of an image.
+        identity: What networks have in common that differ in their weights alone, so that the graph of one can be used
+            for all; None if that is unknown.
 
     Raises:
         UsageError: ``torch.export`` does not accept the network; the message has its reason.
     """
     with _quiet():
-        try:
-            graph = _export(network.eval(), shape)
-        except Exception as error:  # the exporter raises errors of many kinds
-            raise UsageError(
-                f"cannot be quantised, since torch.export does not accept it: {_first_sentence(error)}"
-            ) from None
+        graph = _with_weights(_last_export.get(identity), network.state_dict())
+        if graph is None:
+            try:
+                graph = _export(network.eval(), shape)
+            except Exception as error:  # the exporter raises errors of many kinds
+                raise UsageError(
+                    f"cannot be quantised, since torch.export does not accept it: {_first_sentence(error)}"
+                ) from None
+            if identity is not None:
+                _last_export.clear()
+                _last_export[identity] = copy.deepcopy(graph)
         fold_batch_norms(graph)
     return graph
+
+
+def _with_weights(graph: GraphModule | None, weights: Mapping[str, torch.Tensor]) -> GraphModule | None:
+    """Return a copy of a graph with other weights; None if there is no graph, or one of its tensors has other names."""
+    if graph is None or not graph.state_dict().keys() <= weights.keys():
+        return None
+    made = copy.deepcopy(graph)
+    made.load_state_dict({name: weights[name] for name in made.state_dict()})
+    return made
 
 
 def _export(network: torch.nn.Module, shape: Sequence[int]) -> GraphModule:
@@ -83,13 +104,16 @@ class PreparedStudent(torch.nn.Module):
     they have been stopped.
     """
 
-    def __init__(self, network: torch.nn.Module, quantisation: Quantisation, shape: Sequence[int]) -> None:
+    def __init__(
+        self, network: torch.nn.Module, quantisation: Quantisation, shape: Sequence[int], identity: Hashable = None
+    ) -> None:
         """Export and prepare a network.
 
         Args:
             network: The float student, with the weights to begin with.
             quantisation: How it is quantised.
             shape: Channels, height and width of an image.
+            identity: See :func:`exported`.
 
         Raises:
             UsageError: ``torch.export`` does not accept the network, or no layer of it can be quantised.
@@ -104,7 +128,7 @@ class PreparedStudent(torch.nn.Module):
             )
 
         super().__init__()
-        graph = exported(network, shape)
+        graph = exported(network, shape, identity)
         config = get_default_x86_inductor_quantization_config(
             is_qat=quantisation.trains, reduce_range=bool(quantisation.reduce_range)
         )

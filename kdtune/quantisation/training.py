@@ -99,4 +99,4 @@ def prepared_student(recipe: Recipe, task: Task, shape: torch.Size, start: Weigh
     network = task.network(recipe.model, shape)
     if start:
         network.load_state_dict(start)
-    return PreparedStudent(network, recipe.quantisation, shape)
+    return PreparedStudent(network, recipe.quantisation, shape, (recipe.model.model_dump_json(), task, shape))

@@ -108,6 +108,25 @@ def test_its_file_gives_the_same_for_any_batch(int8, tmp_path):
         assert torch.equal(written(given), int8(given))
 
 
+def test_networks_that_differ_in_weights_alone_are_exported_once(monkeypatch):
+    count = []
+    export = torch.export.export
+    monkeypatch.setattr(torch.export, "export", lambda *args, **options: count.append(1) or export(*args, **options))
+    networks = [network().eval() for _ in range(3)]
+    for scale, one in enumerate(networks, start=1):
+        one[4].weight.data.mul_(scale)
+        one[1].running_mean.add_(scale)
+    images = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(9))
+    graphs = [exported(one, SHAPE, "the same but for weights") for one in networks]
+    assert len(count) == 1
+    assert all(
+        torch.allclose(graph(images), one(images), atol=1e-5) for graph, one in zip(graphs, networks, strict=True)
+    )
+    assert not torch.allclose(graphs[0](images), graphs[1](images), atol=1e-3)
+    exported(networks[0], SHAPE, "another")
+    assert len(count) == 2
+
+
 class Branching(nn.Module):
     """Its path depends on values, which no graph can express."""
 
