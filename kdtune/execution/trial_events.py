@@ -76,6 +76,8 @@ class TrialEvents:
         # If every epoch is judged or checked against a budget, each is reported separately.
         self._slice_s = 0.0 if judges_epochs or context.budget.limited else SLICE_S
         self._deaths: dict[str, int] = {}
+        #: Trials without checkpoints, so that the file system is not asked about all earlier trials after each one.
+        self._removed: set[str] = set()
         #: Error outside the trials that stops them, if any.
         self.gave_up: KdtuneError | None = None
 
@@ -150,6 +152,7 @@ class TrialEvents:
     def started(self, trial: Trial) -> None:
         """Record that a trial is about to take its first step."""
         self._log.attempt(trial)
+        self._removed.discard(trial.id)
         self._watcher.trial_started(trial)
 
     def keep_going(self, trial: Trial, report: dict[str, Any]) -> bool:
@@ -219,7 +222,10 @@ class TrialEvents:
         # Unless the strategy chooses, a model that is not the best so far cannot be chosen in the end.
         chosen = self._log.chosen(trial.repeat)
         for other in self._log.of_repeat(trial.repeat):
-            if other.is_final and other is not chosen and not self._plan.is_needed(other):
+            if other.id in self._removed or other is chosen:
+                continue
+            if other.is_final and not self._plan.is_needed(other):
                 shutil.rmtree(self._folder.checkpoints(other.id), ignore_errors=True)
+                self._removed.add(other.id)
         self._watcher.trial_ended(trial)
         self._watcher.trials_planned(self._plan.expected_trials())

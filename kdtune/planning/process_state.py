@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-#: Prefixes of the environment variables that tell torch's compilers where generated code is.
-_OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")
+#: Prefixes of the environment variables that libraries set: torch's compilers, for the place of generated code, and
+#: Ray, also when it is only imported.
+_OF_LIBRARIES = ("TORCHINDUCTOR_", "TRITON_", "RAY_", "PYTHONBREAKPOINT")
 
 
 @contextmanager
@@ -19,8 +20,8 @@ def restored_process_state(*, uses_torch: bool = False) -> Iterator[None]:
     """Restore on exit the process-wide state that Ray, Tune and trainings in this process change.
 
     This state consists of SIGUSR1's handler, the hooks for uncaught errors and crashes, the warning filters, the random
-    states of Python, NumPy and torch, torch's number of threads and GPU flags, and the variables that locate compiled
-    code. The state of libraries that are not imported yet is not restored.
+    states of Python, NumPy and torch, torch's number of threads and GPU flags, and the environment variables that
+    torch's compilers and Ray set. The state of libraries that are not imported yet is not restored.
 
     Args:
         uses_torch: Import torch first, so that its state is restored even if the caller has not imported it.
@@ -34,7 +35,7 @@ def restored_process_state(*, uses_torch: bool = False) -> Iterator[None]:
         found.callback(setattr, sys, "excepthook", sys.excepthook)  # Ray replaces it when it is imported
         if not faulthandler.is_enabled():
             found.callback(faulthandler.disable)
-        found.enter_context(_restored_compiler_variables())
+        found.enter_context(_restored_variables())
         found.enter_context(warnings.catch_warnings())
         if threading.current_thread() is threading.main_thread() and handler is not None:
             found.callback(signal.signal, signal.SIGUSR1, handler)
@@ -46,12 +47,12 @@ def restored_process_state(*, uses_torch: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _restored_compiler_variables() -> Iterator[None]:
-    before = {key: value for key, value in os.environ.items() if key.startswith(_OF_COMPILERS)}
+def _restored_variables() -> Iterator[None]:
+    before = {key: value for key, value in os.environ.items() if key.startswith(_OF_LIBRARIES)}
     try:
         yield
     finally:
-        for key in [key for key in os.environ if key.startswith(_OF_COMPILERS)]:
+        for key in [key for key in os.environ if key.startswith(_OF_LIBRARIES)]:
             del os.environ[key]
         os.environ.update(before)
 

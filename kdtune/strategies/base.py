@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -163,6 +164,11 @@ class OneRound(Strategy):
 
     def expected_trials(self) -> int:
         """Return the number of suggestions."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        """Number of suggestions. A study asks for it after every trial, and making them takes time for each trial."""
         return len(self.suggestions())
 
     def ask(self) -> list[Suggestion]:

@@ -1,5 +1,7 @@
 """Finds the task of a study; free of torch until a task is made."""
 
+from functools import cache
+
 from kdtune.catalog.builtin import TASKS, objectives_of
 from kdtune.catalog.metric import Metric
 from kdtune.specs.study import Setting
@@ -23,5 +25,10 @@ def load_all_tasks() -> list[type[Task]]:
 
 def objective_of(setting: Setting) -> Metric:
     """Return the metric that decides a study, without importing its task."""
-    known = (one for one in objectives_of(setting.task.name) if one.name == setting.objective)
-    return setting.objective_info or next(known, Metric(setting.objective))
+    return setting.objective_info or _built_in(setting.task.name, setting.objective)
+
+
+@cache
+def _built_in(task: str, objective: str) -> Metric:
+    """Return a metric of a built-in task; trials are compared by it again and again."""
+    return next((one for one in objectives_of(task) if one.name == objective), Metric(objective))

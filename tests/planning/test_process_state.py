@@ -93,15 +93,18 @@ def test_the_state_of_the_process_is_restored_and_nothing_is_printed(tmp_path):
 
 def test_random_states_threads_filters_and_hooks_are_put_back_after_an_error():
     threads, filters, hook = torch.get_num_threads(), list(warnings.filters), sys.excepthook
+    variables = dict(os.environ)
     drawn = []
     for _ in range(2):
         with pytest.raises(ValueError), restored_process_state():
             drawn.append((random.random(), numpy.random.rand(), float(torch.rand(()))))
             torch.set_num_threads(threads + 1)
+            os.environ |= {"RAY_AUTH_MODE": "token", "PYTHONBREAKPOINT": "ray"}  # as Ray does when it starts
             warnings.simplefilter("error")
             sys.excepthook = print
             raise ValueError
         assert torch.get_num_threads() == threads and list(warnings.filters) == filters and sys.excepthook is hook
+        assert os.environ == variables
     assert drawn[0] == drawn[1]
 
 

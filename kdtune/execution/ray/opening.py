@@ -1,8 +1,10 @@
 """Opens the executor that runs a study through Ray. Ray is not imported before its environment is set."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from kdtune.energy.logger_levels import level_of
 from kdtune.execution.executor import Executor
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.ray.ray_environment import ray_environment
@@ -22,7 +24,8 @@ def opened_ray(
     """Start Ray, or join a cluster; see :class:`kdtune.execution.executor_choice.ExecutorChoice`."""
     with ray_environment(address):
         tell("starting Ray and the energy meter")
-        with interrupts.delayed():
+        # In a notebook without ipywidgets, Ray would print that they are missing when it is imported.
+        with interrupts.delayed(), level_of("ray.widgets.util", logging.WARNING):
             from kdtune.execution.ray.ray_executor import RayExecutor
 
         executor = RayExecutor(folder, cpus, gpus, address, tell)

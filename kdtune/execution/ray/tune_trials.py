@@ -61,6 +61,7 @@ def _tuner(executor: Any, events: TrialEvents, max_concurrent: int | None, stora
             callbacks=[Reports(executor, events)],
             stop=EarlyStopping(events),
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # Tune's reporter for notebooks clears the output of the cell
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
