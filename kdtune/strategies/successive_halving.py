@@ -2,7 +2,8 @@
 
 All points are trained once; the best of them several times with other initial weights and orders of the images, the
 best of these more often, and so on (Jamieson and Talwalkar 2016, with restarts as the resource). Points are compared by
-the mean of their trainings. ``asha`` does the same with epochs as the resource.
+the mean of their trainings; one with a failed training loses to those without. ``asha`` does the same with epochs as
+the resource.
 """
 
 import statistics
@@ -79,20 +80,21 @@ class SuccessiveHalving(Strategy):
             self._outcomes[number] += [one for one in own if one.score is not None]
         self._rung += 1
         if self._rung < self._rungs:
-            ranked = sorted(self._left, key=self._mean, reverse=True)
+            ranked = sorted(self._left, key=self._rank, reverse=True)
             kept = ranked[: self._kept(len(self._left))]
             self._left = [number for number in self._left if number in kept]
 
-    def _mean(self, number: int) -> float:
+    def _rank(self, number: int) -> tuple[int, float]:
+        """Return what points are compared by: the number of finished trainings, then their mean."""
         scores = [one.score for one in self._outcomes[number] if one.score is not None]
-        return statistics.fmean(scores) if scores else float("-inf")
+        return len(scores), statistics.fmean(scores) if scores else 0.0
 
     def choice(self) -> Suggestion | None:
         """Return the best training of the point with the best mean among those that were trained most often."""
-        number = max(self._left, key=self._mean)
+        number = max(self._left, key=self._rank)
 
-        def rank(one: Outcome) -> tuple[float, float]:
+        def quality(one: Outcome) -> tuple[float, float]:
             return one.score or 0.0, -(one.val_loss or 0.0)
 
-        best = max(self._outcomes[number], key=rank, default=None)
+        best = max(self._outcomes[number], key=quality, default=None)
         return best.suggestion if best else None

@@ -39,8 +39,10 @@ def test_a_lucky_training_does_not_win():
     assert (choice.values["tau"], choice.restart) == (7, 2)
 
 
-def test_failed_trainings_do_not_count():
-    strategy, _ = play(lambda tau, restart: None if tau == 7 and restart else -abs(tau - 7))
+def test_a_point_with_a_failed_training_loses_to_one_without():
+    strategy, _ = play(lambda tau, restart: None if (tau, restart) == (7, 1) else -abs(tau - 7))
+    assert strategy.choice().values["tau"] == 6
+    strategy, _ = play(lambda tau, restart: None if restart else -abs(tau - 7))
     assert strategy.choice().values["tau"] == 7 and strategy.choice().restart == 0
     strategy, _ = play(lambda tau, restart: None)
     assert strategy.choice() is None
