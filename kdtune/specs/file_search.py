@@ -69,6 +69,8 @@ def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
     for place in search_path(folder):
         if _is_file(path := place / f"{name}.toml"):
             return path
+    if _is_file(here() / name):
+        raise SpecError([Fault(where, key, f"the name of a {noun} file ends in .toml, unlike {name}")])
     hint = did_you_mean(name, list(available(folder)))
     listing = "kdtune list " + ("studies" if folder == STUDIES else "spaces")
     raise SpecError([Fault(where, key, f"unknown {noun} {name!r}; {hint} ('{listing}' lists all of them)")])

@@ -69,6 +69,12 @@ def test_an_unknown_name_is_refused_with_a_suggestion_and_the_listing(here):
         find(SEARCH_SPACES, "tau-2-21")
 
 
+def test_a_file_with_another_ending_is_refused_with_the_ending_of_a_study(here):
+    Path("README.md").write_text("# Readme")
+    with pytest.raises(SpecError, match=r"the name of a study file ends in \.toml, unlike README\.md"):
+        find(STUDIES, "README.md")
+
+
 def test_a_message_names_the_file_and_the_key_that_use_a_name(here):
     with pytest.raises(SpecError) as caught:
         find(SEARCH_SPACES, "nowhere", where="mine.toml", key="search_space")

@@ -186,7 +186,7 @@ class _Notes:
 
     def remarks(self) -> Iterator[str]:
         for names, what in (
-            (self.unusable, "left out {} that cannot be decoded"),
+            (self.unusable, "left out {}"),
             (self.degenerate, "dropped boxes without an area in {}"),
             (self.outside, "cut boxes that reach outside their picture in {}"),
         ):

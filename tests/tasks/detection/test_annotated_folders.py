@@ -91,7 +91,7 @@ def test_bad_boxes_are_dropped_or_cut_and_damaged_pictures_left_out_with_a_remar
     assert arrays.train_labels[..., 0].tolist() == [[0], [0]]
     assert arrays.train_labels[1, 0, 2:].tolist() == [29, 18, 40, 40]
     torn, flats, outside = arrays.remarks
-    assert "left out 1 picture that cannot be decoded: c.jpg" in torn
+    assert "left out 1 picture: c.jpg" in torn
     assert "dropped boxes without an area in 1 picture: a.jpg (2)" in flats
     assert "cut boxes that reach outside their picture in 1 picture: b.jpg" in outside
 
