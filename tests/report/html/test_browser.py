@@ -1,11 +1,15 @@
 """The report in a real browser, which is started once."""
 
+import json
+import re
 import shutil
 
 import pytest
 
 from kdtune.report.html.page import write_report
+from kdtune.tasks.classification.documents import confusion_csv
 from tests.report.html.browser import CHROMIUM, Browser
+from tests.report.inference_documents import inference_document
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER
 
@@ -51,14 +55,18 @@ HEAD = 'document.querySelector("table.sortable.trials").tHead.rows[0].cells[4]'
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A page of one study, and one of two."""
+    """A page of one study with the paper's figures, and one of two studies."""
     place = tmp_path_factory.mktemp("results")
     values = [[0.55, 0.60, 0.58], [0.56, 0.61, 0.62], [0.54, 0.60, 0.57]]
     taus = [{"tau": tau} for tau in (2, 4, 6)]
     ran(place, "grid", [0.62, 0.64, None], points=taus, val=values, trial_s=[4.0, 4.5, 4.2])
-    ran(place, "stochastic", [0.60, 0.61, 0.60], points=[{"temperature": "stochastic"}], trial_s=[4.0, 4.5, 4.2])
+    folder = ran(place, "stochastic", [0.6, 0.61, 0.6], points=[{"temperature": "stochastic"}], trial_s=[4.0, 4.5, 4.2])
+    (folder.path / "confusion.csv").write_text(confusion_csv([[3, 1], [0, 2]], ["cat", "dog"]))
+    folder.inference.write_text(json.dumps(inference_document() | {"study": "small", "strategy": "stochastic"}))
     shutil.copytree(EARLIER, place / "flat-points")
-    write_report(place / "small", place / "one.html")
+    write_report(place / "small", place / "one.html", paper=True)
+    drawn = re.findall(r'"s1-([a-z0-9-]+)-title"', (place / "one.html").read_text())
+    assert {"confusion", "inference", "training-co2"} <= {*drawn}
     write_report(place, place / "two.html")
     return [place / "one.html", place / "two.html"]
 
