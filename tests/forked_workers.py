@@ -26,6 +26,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -117,7 +118,8 @@ class _Starting:
             option = f"--python_worker_command={sys.executable} "
             command = [word.replace(option, f"{option}-I -S {_SHIM} {address} ") for word in command]
             daemon = self._start(command, process_type, *arguments, **options)
-            socket.send_fds(_server(), [str(daemon.process.pid).encode()], [listening.fileno()])
+            with suppress(BrokenPipeError):  # without a server, shims start workers as Ray does
+                socket.send_fds(_server(), [str(daemon.process.pid).encode()], [listening.fileno()])
         return daemon
 
 
@@ -171,7 +173,10 @@ def _serve_daemon(daemon: int, listening: socket.socket) -> Request:
             os._exit(0)
         connection, _ = listening.accept()
         with connection:
-            request = _receive(connection)
+            try:
+                request = _receive(connection)
+            except EOFError:
+                continue  # the shim was killed
             forked = _can_be_forked(request)
             if forked and os.fork() == 0:
                 listening.close()
