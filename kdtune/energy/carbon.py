@@ -76,11 +76,8 @@ class Place:
 
 def place_of(carbon: Carbon) -> Place:
     """Return the place that the source of an intensity names."""
-    from codecarbon.input import DataSource
-
     named, found, _ = carbon.source.rpartition(_FROM_CODECARBON)
-    mixes = DataSource().get_global_energy_mix_data() if found else {}
-    for code, mix in mixes.items():
+    for code, mix in _mixes().items() if found else ():
         country = mix.get("country_name", code)
         if named == country or named.endswith(f", {country}"):
             return Place(country, code, named.removesuffix(country).removesuffix(", "))
@@ -189,17 +186,25 @@ def resolve_carbon(
 def _world_average() -> float:
     from codecarbon.input import DataSource
 
+    return float(_read(DataSource().carbon_intensity_per_source_path)["world_average"])
+
+
+def _mixes() -> dict[str, dict[str, Any]]:
+    """Return what codecarbon knows of each country's electricity, by code."""
+    from codecarbon.input import DataSource
+
+    return _read(DataSource().global_energy_mix_data_path)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
     # DataSource's own methods read all tables, and import pandas for that, which takes half a second.
-    intensities = json.loads(Path(DataSource().carbon_intensity_per_source_path).read_text(encoding="utf-8"))
-    return float(intensities["world_average"])
+    table: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return table
 
 
 def _mix(country: str, faults: list[Fault]) -> tuple[str, str] | None:
     """Return a country's code and name, or add a fault and return None if codecarbon has no data for it."""
-    from codecarbon.input import DataSource
-
-    code = country.upper()
-    mixes = DataSource().get_global_energy_mix_data()
+    code, mixes = country.upper(), _mixes()
     if code not in mixes:
         problem = f"no data for {country!r}; use a three-letter ISO code such as DEU"
         faults.append(Fault("--country", "", problem))
