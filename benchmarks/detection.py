@@ -30,8 +30,12 @@ from kdtune.tasks.detection.detectors import Detector
 from kdtune.tasks.detection.matching import BOX, CLASS
 from kdtune.training.resolution import resolved_recipe
 
-#: Rounds in which every way is timed once, and steps of each in a round.
-ROUNDS, STEPS = 5, 4
+#: Rounds in which every way is timed once, and steps of each in a round: many more than the batches that processes
+#: load ahead, which are ready when the clock starts.
+ROUNDS, STEPS = 5, 24
+
+#: Time before each way, in which such processes finish the batches that they load ahead for another way.
+SETTLE_S = 2.0
 
 #: Numbers of processes that load data for the reference loop; the fastest is compared.
 WORKERS = (0, 2)
@@ -96,6 +100,7 @@ def run(rounds: int = ROUNDS, steps: int = STEPS) -> None:
         way(2)
     for number in range(rounds):
         for name, way in ways.items():
+            time.sleep(SETTLE_S)
             begin, begin_cpu_s = time.perf_counter(), _cpu_s()
             way(steps)
             images = steps * context.study.training.batch_size
