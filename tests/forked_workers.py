@@ -67,6 +67,9 @@ _IMPORTED = (
 #: visible is read later, when CUDA starts.
 _READ_BY_IMPORTS = ("KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH")
 
+#: Variable that names a function which a worker calls before it imports anything of a study.
+_SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+
 #: Settings of the server: one thread, as Ray sets for workers, and no thread of the memory allocator of pyarrow.
 _OF_THE_SERVER = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
@@ -199,7 +202,8 @@ def _can_be_forked(worker: Request) -> bool:
     """Add the variables of Ray's runtime environment to a request.
 
     Returns:
-        Whether this environment consists of variables, and those that were read by imports have the same values here.
+        Whether this environment consists of variables, and those that were read by imports have the same values here,
+        and nothing is to be called before the imports.
     """
     for word in [word for word in worker.arguments if word.startswith(_ENVIRONMENT)]:
         worker.arguments.remove(word)
@@ -208,6 +212,8 @@ def _can_be_forked(worker: Request) -> bool:
         worker.environment.update(variables)
         if wanted.pop("py_executable") != sys.executable or any(wanted.values()) or "$" in "".join(variables.values()):
             return False
+    if _SETUP_HOOK in worker.environment:
+        return False
     names = {name for name in {*worker.environment, *os.environ} if name.startswith(_READ_BY_IMPORTS)}
     values = {**_OF_THE_SERVER, **worker.environment}
     return all(values.get(name) == os.environ.get(name) for name in names)

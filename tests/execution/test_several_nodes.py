@@ -192,8 +192,9 @@ def test_an_experiment_survives_its_nodes_and_flags_the_energy_of_a_dead_node(cl
 
 
 def is_opened(ledger, node):
-    """Return whether a ledger folder knows of a window on a node."""
-    return any(record.kind == "open" for record in read_folder(ledger).get(node.name, []))
+    """Return whether a ledger folder knows of a trial on a node."""
+    records = read_folder(ledger).get(node.name, [])
+    return any(record.kind == "open" and record.window.bucket == "trials" for record in records)
 
 
 class ChangesNodes(Watcher):
