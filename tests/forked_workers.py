@@ -6,8 +6,9 @@ takes another one. A daemon starts ``tests/worker_shim.py`` in a worker's place,
 environment and all else that a process inherits to the server, and ends. Each daemon has a server of its own, whose
 children its workers are, as they would be of the daemon: kdtune assigns energy by the process tree.
 
-A worker whose environment has other settings that are read by an import is started as Ray does. So are the workers of
-commands, which tests start as users do, and of the clusters that ``ray start`` joins.
+A worker whose environment has other settings that are read by an import, or that calls a function of a test before its
+imports, is started as Ray does. So are the workers of commands, which tests start as users do, and of the clusters that
+``ray start`` joins.
 """
 
 import atexit

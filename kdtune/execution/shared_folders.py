@@ -110,7 +110,7 @@ def _fault_of(marker: Path) -> str | None:
 
 
 def _remove_abandoned_markers(folder: Path) -> None:
-    """Remove the markers of killed commands: nobody holds their locks, and they are too old to be still unlocked."""
+    """Remove the markers of killed commands, which are old and which no process has locked."""
     for marker in folder.glob(f"{_MARKER}*"):
         with suppress(OSError):  # another user's marker, or one that is being removed
             if is_abandoned(marker) and _fault_of(marker):

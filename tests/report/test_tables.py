@@ -10,6 +10,7 @@ from kdtune.report.tables import cost_table, how_computed
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed
 from kdtune.storage.records import parsed
+from tests.report.inference_documents import NODE
 from tests.results.typed import strategy_result
 
 
@@ -59,17 +60,7 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "attribution": "dedicated",
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
-            "hardware": [
-                {
-                    "cpu_model": "a CPU",
-                    "cores": 2,
-                    "cpu_quality": "modelled",
-                    "tdp_w": 8.0,
-                    "tdp_known": True,
-                    "ram_w": 20.0,
-                    "gpus": [],
-                }
-            ],
+            "hardware": [NODE],
         },
         **changes,
     }
