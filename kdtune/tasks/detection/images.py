@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from kdtune.tasks.detection.windows import KINDS, WindowChanges, drawn_windows
 
 #: Pixels in a pass without gradients: 512 images of 64x64.
 _PASS_PIXELS = 512 * 64 * 64
+
+#: Anchors of all images of a part up to which they are matched once; 20 bytes each.
+_MATCHED_ONCE = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,15 @@ class BoxedImages(ImageSet):
 
     def targets(self, index: torch.Tensor, changes: Changes | None) -> Matched:
         """Return what the anchors of the images are to predict."""
+        # A GPU matches within a captured step, which must not allocate what outlives it.
+        if changes is None and self.labels.device.type == "cpu" and len(self) * len(self.anchors) <= _MATCHED_ONCE:
+            return Matched(self._matched.labels[index], self._matched.offsets[index])
         return match(self.objects(index, changes), self.anchors)
+
+    @cached_property
+    def _matched(self) -> Matched:
+        """What the anchors of all images are to predict without augmentation."""
+        return match(self.labels, self.anchors)
 
     def strata(self) -> np.ndarray:
         """Return the rarest class of each image."""

@@ -49,25 +49,26 @@ def detections(
     best, places = best[..., :count], places[..., :count]
     taken = boxes.unsqueeze(1).expand(-1, scores.shape[1], -1, -1)
     taken = taken.gather(2, places.unsqueeze(3).expand(-1, -1, -1, 4))
-    kept = suppressed(taken.flatten(0, 1), best.flatten(0, 1)).view(best.shape)
-    return _best_of_images(taken, torch.where(kept, best, 0.0))
+    return _best_of_images(taken, torch.where(suppressed(taken, best), best, 0.0))
 
 
 def suppressed(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """Return which boxes remain if each one that remains suppresses the worse ones that it overlaps too much.
+    """Return which boxes remain if each one that remains suppresses the worse ones of its class that it overlaps much.
 
     Args:
-        boxes: (rows, boxes, 4); each row by itself, best first.
-        scores: (rows, boxes); a score of 0 stands for no box.
+        boxes: (n, classes, boxes, 4); best first in each class.
+        scores: (n, classes, boxes); a score of 0 stands for no box.
 
     Returns:
-        bool, (rows, boxes).
+        bool, (n, classes, boxes).
     """
-    return (row_by_row if boxes.device.type == "cpu" else all_rows_together)(boxes, scores)
+    if boxes.device.type == "cpu":
+        return image_by_image(boxes, scores)
+    return all_together(boxes.flatten(0, 1), scores.flatten(0, 1)).view(scores.shape)
 
 
-def all_rows_together(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """Do it without a loop over the rows, for a GPU; see :func:`suppressed`."""
+def all_together(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Do it for all rows at once, for a GPU; boxes (rows, boxes, 4), scores (rows, boxes). See :func:`suppressed`."""
     size = boxes.shape[1]
     parts = []
     for some, good in zip(*(one.split(max(1, _BLOCK // size**2)) for one in (boxes, scores > 0)), strict=True):
@@ -79,15 +80,17 @@ def all_rows_together(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor
     return torch.cat(parts)
 
 
-def row_by_row(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+def image_by_image(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Do it without the overlaps of boxes that are suppressed, for a CPU; see :func:`suppressed`."""
     # Every study that runs inline imports this module, and torchvision imports torch's compiler, which takes seconds.
-    from torchvision.ops import nms
+    from torchvision.ops import batched_nms
 
     kept = torch.zeros_like(scores, dtype=torch.bool)
-    for row, count in enumerate((scores > 0).sum(dim=1).tolist()):
-        if count:
-            kept[row, nms(boxes[row, :count], scores[row, :count], GREATEST_OVERLAP)] = True
+    # In double precision, since batched_nms moves the boxes of each class by a distance of its own.
+    for rows, some, good in zip(kept, boxes.double(), scores.double(), strict=True):
+        classes, places = good.nonzero(as_tuple=True)
+        remaining = batched_nms(some[classes, places], good[classes, places], classes, GREATEST_OVERLAP)
+        rows[classes[remaining], places[remaining]] = True
     return kept
 
 

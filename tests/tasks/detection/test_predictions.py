@@ -2,7 +2,7 @@ import torch
 from torchvision.ops import batched_nms, nms
 
 from kdtune.tasks.detection.boxes import clipped, decode
-from kdtune.tasks.detection.predictions import BOX, CLASS, MOST, SCORE, all_rows_together, detections, suppressed
+from kdtune.tasks.detection.predictions import BOX, CLASS, MOST, SCORE, all_together, detections, suppressed
 
 ANCHORS = torch.tensor([[x, y, x + 16.0, y + 16.0] for x in range(0, 64, 8) for y in range(0, 64, 8)])
 
@@ -15,12 +15,13 @@ def outputs(images=3, classes=4, seed=0):
 
 def test_suppression_is_that_of_torchvision():
     draw = torch.Generator().manual_seed(1)
-    corner = torch.rand(5, 40, 2, generator=draw) * 30
-    boxes = torch.cat([corner, corner + 5 + torch.rand(5, 40, 2, generator=draw) * 20], dim=2)
-    scores = torch.rand(5, 40, generator=draw).sort(dim=1, descending=True).values
-    scores[2, 30:] = 0
+    corner = torch.rand(3, 5, 40, 2, generator=draw) * 30
+    boxes = torch.cat([corner, corner + 5 + torch.rand(3, 5, 40, 2, generator=draw) * 20], dim=3)
+    scores = torch.rand(3, 5, 40, generator=draw).sort(dim=2, descending=True).values
+    scores[0, 2, 30:] = scores[1] = 0
     kept = suppressed(boxes, scores)
-    assert torch.equal(all_rows_together(boxes, scores), kept)
+    boxes, scores, kept = boxes.flatten(0, 1), scores.flatten(0, 1), kept.flatten(0, 1)
+    assert torch.equal(all_together(boxes, scores), kept)
     for row, (some, good) in enumerate(zip(boxes, scores, strict=True)):
         count = int((good > 0).sum())
         assert kept[row].nonzero().flatten().tolist() == sorted(nms(some[:count], good[:count], 0.45).tolist())
