@@ -56,7 +56,7 @@ TEMPERATURES.add(
     "stochastic",
     "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
-    hidden_tuning="the range of tau, here the search space of the study; the paper's is 2 to 20",
+    hidden_tuning="the range of tau, by default the search space of the study; the paper's is 2 to 20",
     shown_as="random",
 )
 TEMPERATURES.add(

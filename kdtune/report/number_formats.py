@@ -1,5 +1,7 @@
 """Formats of numbers and points, used by all tables."""
 
+from collections.abc import Mapping
+
 from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, TEMPERATURES
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.specs.component import Component
@@ -75,9 +77,7 @@ def describe_point(point: Point | None) -> str:
     if point is None:
         return NOTHING
     others = [
-        f"{key}={value:g}" if isinstance(value, int | float) else f"{key}={value}"
-        for key, value in point.items()
-        if key not in ("tau", "temperature", "loss", QUANTISED)
+        f"{key}={_value(value)}" for key, value in point.items() if key not in ("tau", "temperature", "loss", QUANTISED)
     ]
     name = point.get("temperature")
     shown = [] if name in (None, DEFAULT_TEMPERATURE) else [_name_of(str(name))]
@@ -86,6 +86,13 @@ def describe_point(point: Point | None) -> str:
     if QUANTISED in point:
         shown.append(str(point[QUANTISED]))
     return " ".join([*(shown or [NOTHING]), *others])
+
+
+def _value(value: object) -> str:
+    """Format a value of a point; a table of options is put in parentheses."""
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{key}={_value(one)}' for key, one in value.items())})"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def describe_choice(point: Point | None) -> str:

@@ -76,6 +76,7 @@ def test_a_point_is_written_briefly(point, text):
     ("point", "text"),
     [
         ({"temperature": "stochastic", "draw": "epoch", "scale": "log"}, "random draw=epoch scale=log"),
+        ({"temperature": "stochastic", "space": {"low": 2, "high": 20.0}}, "random space=(low=2, high=20)"),
         ({"tau": 4, "restart": 2}, "4 restart=2"),
         ({"loss": "ce", "longer": 16.6211}, "- longer=16.6211"),
     ],
