@@ -1,4 +1,5 @@
 import gc
+import logging
 import os
 import shutil
 import sys
@@ -92,6 +93,25 @@ def forked_workers():
 def one_thread():
     """Use one thread, since the number of threads changes the order of sums."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def log_records():
+    """Return the list of the records that any logger passes on during the test."""
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger().addHandler(handler)
+    yield records
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut():
+    """Let files reach the disk when the system writes them, since no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ a fixed seed, so the same results always give the same verdict.
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from kdtune.analysis.verdicts import CONFIDENCE, Interval, deviation_of
 
@@ -170,18 +171,29 @@ def repeats_to_settle(mean: float, deviation: float, margin: float, comparisons:
         comparisons: Number of comparisons in the table, for which the level of significance is divided.
     """
     import numpy as np
+
+    first, last = 2, 17
+    while first <= MOST_REPEATS:  # few numbers at a time, since the noncentral distribution is slow
+        n = np.arange(first, min(last, MOST_REPEATS) + 1)
+        enough = np.flatnonzero(_power(n, mean, deviation, margin, comparisons) >= POWER)
+        if enough.size:
+            return int(n[enough[0]])
+        first, last = last + 1, 4 * last
+    return None
+
+
+def _power(n: Any, mean: float, deviation: float, margin: float, comparisons: int) -> Any:
+    """Return the probability that n repeats establish a difference or equivalence; int64 and float64, (k,)."""
+    import numpy as np
     from scipy.stats import nct, t
 
-    fewest = fewest_for_exact_test()
-    n = np.arange(2, MOST_REPEATS + 1)
     scale = np.sqrt(n) / deviation
     critical = t.isf(ALPHA / comparisons / 2, n - 1)
     # An exact test of few repeats cannot be significant.
-    of_difference = np.where(n >= fewest, nct.sf(critical, n - 1, abs(mean) * scale), 0.0)
+    of_difference = np.where(n >= fewest_for_exact_test(), nct.sf(critical, n - 1, abs(mean) * scale), 0.0)
     critical = t.isf(ALPHA / comparisons, n - 1)
     below, above = nct.cdf(-critical, n - 1, (mean - margin) * scale), nct.cdf(critical, n - 1, (mean + margin) * scale)
-    enough = np.flatnonzero(np.maximum(of_difference, below - above) >= POWER)
-    return int(n[enough[0]]) if enough.size else None
+    return np.maximum(of_difference, below - above)
 
 
 def _standard_error(values: Sequence[float], resolution: float) -> float | None:

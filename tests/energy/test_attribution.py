@@ -191,10 +191,8 @@ def test_energy_is_conserved_after_every_record(data):
 def test_repeated_lines_in_any_order_give_the_same_account(tmp_path_factory, data):
     records = data.draw(ledgers(rough=True))
     path = tmp_path_factory.mktemp("ledger") / "node.jsonl"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("os.fsync", lambda descriptor: None)
-        for record in records:
-            write(path, record)
+    for record in records:
+        write(path, record)
     account = account_of_ledger(read(path))
     assert account == account_of_ledger(records)
     assert account_of_ledger(read(path)) == account

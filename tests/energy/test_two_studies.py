@@ -185,7 +185,6 @@ class TwoStudies(RuleBasedStateMachine):
         self.patch.setattr(meter, "snapshot", machine.snapshot)
         self.patch.setattr(meter_start, "snapshot", machine.snapshot)
         self.patch.setattr(meter, "identity_of", self._identity_of)
-        self.patch.setattr(os, "fsync", lambda descriptor: None)  # a test need not survive a power cut
         for which in (0, 1):
             if data.draw(st.booleans()):
                 self._as(which).begin()

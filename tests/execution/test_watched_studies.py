@@ -34,7 +34,7 @@ class Broken(Watcher):
         return fails
 
 
-def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
+def test_a_watcher_that_fails_fails_no_trial(tmp_path, log_records):
     study, watcher = small_study(strategies={"none": {}}, repeats=1), Broken()
     result = kdtune.run_study(study, out=tmp_path, watcher=watcher, inline=True)
     assert (result.exit_code, result.errors) == (0, ())
@@ -43,7 +43,7 @@ def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
     assert [trial.attempts for trial in log.trials.values()] == [1]
     assert {"started", "message", "trial_started", "epoch_done", "trial_ended", "ended"} <= {*watcher.calls}
     assert watcher.calls.index("carbon_settings") < watcher.calls.index("started")
-    told = [record for record in caplog.records if record.name == "kdtune.results.watcher"]
+    told = [record for record in log_records if record.name == "kdtune.results.watcher"]
     assert len(told) == len(watcher.calls) == len({*watcher.calls})
     assert all(record.levelno == logging.ERROR and record.exc_info for record in told)
 

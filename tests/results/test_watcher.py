@@ -40,29 +40,29 @@ def test_exceptions_of_every_method_of_a_watcher_are_contained():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("dashboard down"), ConnectionError("no route"), MachineError("x")])
-def test_a_failing_method_is_logged_once_with_its_traceback_and_not_called_again(error, caplog):
+def test_a_failing_method_is_logged_once_with_its_traceback_and_not_called_again(error, log_records):
     watcher = Telling(error)
     outside = ContainedWatcher(watcher)
     for text in ("one", "two"):
         outside.message(text)
         outside.trials_planned(2)
     assert watcher.heard == ["one", 2, 2]
-    [record] = caplog.records
+    [record] = log_records
     assert (record.levelno, record.exc_info[1]) == (logging.ERROR, error)
     assert "Telling.message failed and is not called again" in record.getMessage()
 
 
 @pytest.mark.parametrize("error", [StudyInterrupted("enough"), KeyboardInterrupt()])
-def test_a_watcher_may_stop_the_study(error, caplog):
+def test_a_watcher_may_stop_the_study(error, log_records):
     outside = ContainedWatcher(Telling(error))
     for _ in range(2):
         with pytest.raises(StudyInterrupted):
             outside.message("one")
-    assert not caplog.records
+    assert not log_records
 
 
-def test_exceptions_of_any_callable_are_contained(caplog):
+def test_exceptions_of_any_callable_are_contained(log_records):
     from functools import partial
 
     contained(partial(int, "no number"))()
-    assert "partial" in caplog.records[0].getMessage()
+    assert "partial" in log_records[0].getMessage()

@@ -377,11 +377,11 @@ class Spoiling(tune.Callback):
         self._folder.write_text("in the way")
 
 
-def test_a_ledger_that_cannot_be_written_fails_no_trial(tmp_path, caplog):
+def test_a_ledger_that_cannot_be_written_fails_no_trial(tmp_path, log_records):
     place = tmp_path / "ledger"
     callbacks = [kdtune.EnergyLedger(place), Spoiling(place)]
     run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=callbacks, verbose=0)
     tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": small_study(), "loss": "ce"})
     [result] = tuner.fit()
     assert result.error is None and result.metrics["done"] and result.metrics["energy_j"] is None
-    assert any("cannot be written" in str(record.exc_info) for record in caplog.records)
+    assert any("cannot be written" in str(record.exc_info) for record in log_records)
