@@ -43,6 +43,9 @@ WORKERS = (0, 2)
 #: Trainings of one epoch whose memory is compared, and how many of them come before the first comparison.
 TRIALS, WARM_UP = 20, 5
 
+#: Images in a step, as published with SSD; the study itself has fewer.
+BATCH_SIZE = 32
+
 #: The reference's changes, without that of the colours.
 CHANGES = ("zoom-out", "iou-crop", "flip")
 
@@ -120,7 +123,7 @@ def _cpu_s() -> float:
 
 def _context(device: torch.device) -> TrainingContext:
     study = load_study("digits-detection")
-    training = study.training.model_copy(update={"augment": CHANGES})
+    training = study.training.model_copy(update={"augment": CHANGES, "batch_size": BATCH_SIZE})
     study = study.model_copy(update={"training": training, "numerics": PLAIN, "teacher_logits": "live"})
     return TrainingContext(study, device, torch.get_num_threads(), str(data_dir()))
 
