@@ -1,18 +1,20 @@
 """Python processes that are forked from a server which has imported torch and kdtune once.
 
 They are like those of ``subprocess.Popen([sys.executable, ...])``, without the import, which takes two seconds of CPU
-time in each. Tests of the start itself, of Ray, or of variables that are read during an import start a real one.
+time in each. Tests of the start itself or of variables that are read during an import start a real one.
 """
 
 import atexit
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from tests.forked_workers import fork_workers_from_here
 from tests.studies import command
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -26,6 +28,15 @@ _SERVER.set_forkserver_preload(
         "kdtune.execution.inline.inline_executor",
         "kdtune.execution.trial_training",
         "kdtune.api",
+        "kdtune.report.html.page",
+        "kdtune.report.live_display",
+        "codecarbon",
+        "fvcore.nn",
+        "matplotlib.backends.backend_svg",
+        "matplotlib.figure",
+        "optuna",
+        "sqlalchemy.orm",
+        "alembic.command",
     ]
 )
 
@@ -33,18 +44,30 @@ _SERVER.set_forkserver_preload(
 class Forked:
     """A process with the methods of ``subprocess.Popen`` that tests use; it leads a session of its own."""
 
-    def __init__(self, code: str | None, arguments: Sequence[str], cwd: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        code: str | None,
+        arguments: Sequence[str],
+        cwd: Path | None = None,
+        *,
+        said: Path | None = None,
+        forks_workers: bool = False,
+        **environment: str,
+    ) -> None:
         """Start the process.
 
         Args:
             code: Python code; None for the command ``kdtune``.
             arguments: Arguments of the code or the command.
             cwd: Working folder; that of this process by default.
+            said: File for its output and messages; by default :meth:`communicate` returns them.
+            forks_workers: Whether the workers of a Ray that it starts are forked too.
             environment: Environment variables in addition to those of this process.
         """
         self._out, self._err = NamedTemporaryFile(), NamedTemporaryFile()  # noqa: SIM115 - read after the end
-        streams = self._out.name, self._err.name
-        given = (code, list(arguments), str(cwd or Path.cwd()), {**os.environ, **environment}, streams)
+        streams = (str(said), str(said)) if said else (self._out.name, self._err.name)
+        place, variables = str(cwd or Path.cwd()), {**os.environ, **environment}
+        given = (code, list(arguments), place, variables, streams, forks_workers)
         self._process = _SERVER.Process(target=_run, args=given, daemon=True)
         self._process.start()
         self.pid = self._process.pid
@@ -62,13 +85,38 @@ class Forked:
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
 
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end within ``timeout`` seconds.
+        """
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("a forked process", timeout or 0.0)
+        return self.returncode
+
     def communicate(self) -> tuple[str, str]:
         """Wait for the end and return what was printed to standard output and standard error."""
         self._process.join()
         return Path(self._out.name).read_text(), Path(self._err.name).read_text()
 
 
-def _run(code: str | None, arguments: list[str], cwd: str, environment: dict[str, str], streams: Sequence[str]) -> None:
+def begin(arguments: list[str], place: Path, **environment: str) -> Forked:
+    """Start ``kdtune`` as :func:`benchmarks.driving.begin` does, as a fork, whose workers are forks too."""
+    said = place / "said.txt"
+    said.write_bytes(b"")
+    return Forked(None, arguments, place, said=said, forks_workers="--inline" not in arguments, **environment)
+
+
+def _run(
+    code: str | None,
+    arguments: list[str],
+    cwd: str,
+    environment: dict[str, str],
+    streams: Sequence[str],
+    forks_workers: bool,
+) -> None:
     """Become the process; runs in the fork."""
     os.setsid()
     os.chdir(cwd)
@@ -77,6 +125,8 @@ def _run(code: str | None, arguments: list[str], cwd: str, environment: dict[str
     for number, name in enumerate(streams, 1):
         os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if forks_workers:
+        fork_workers_from_here()
     try:
         if code is None:
             from kdtune.__main__ import main

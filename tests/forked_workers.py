@@ -7,8 +7,8 @@ environment and all else that a process inherits to the server, and ends. Each d
 children its workers are, as they would be of the daemon: kdtune assigns energy by the process tree.
 
 A worker whose environment has other settings that are read by an import, or that calls a function of a test before its
-imports, is started as Ray does. So are the workers of commands, which tests start as users do, and of the clusters that
-``ray start`` joins.
+imports, is started as Ray does. So are the workers of the clusters that ``ray start`` joins, and those of commands that
+tests start as users do. A command that is itself forked (``tests/forked.py``) forks the server of its workers.
 """
 
 import atexit
@@ -26,8 +26,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -95,13 +95,40 @@ class Request(NamedTuple):
     streams: list[int]
 
 
-def fork_workers() -> None:
-    """Let the workers of every Ray that this process starts from now on be forked."""
+def fork_workers(server: Callable[[], socket.socket] | None = None) -> None:
+    """Let the workers of every Ray that this process starts from now on be forked.
+
+    Args:
+        server: Returns a connection to the server that forks them; by default one that is started for this process.
+    """
     from ray._private import services
 
     start: Any = services.start_ray_process
     if not hasattr(start, "forks_workers"):
-        services.start_ray_process = _Starting(start)
+        services.start_ray_process = _Starting(start, server or _server)
+
+
+def fork_workers_from_here() -> None:
+    """As :func:`fork_workers`, by a fork of this process, once kdtune has set the environment in which Ray is imported.
+
+    The process has imported torch and kdtune and has a single thread.
+    """
+    from kdtune.execution.ray import opening
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        _become_server(theirs)
+    theirs.close()
+    ray_environment = opening.ray_environment
+
+    @contextmanager
+    def with_forked_workers(*arguments: Any) -> Iterator[None]:
+        with ray_environment(*arguments):
+            fork_workers(lambda: ours)
+            yield
+
+    opening.ray_environment = with_forked_workers
 
 
 class _Starting:
@@ -109,8 +136,8 @@ class _Starting:
 
     forks_workers = True
 
-    def __init__(self, start: Callable[..., Any]) -> None:
-        self._start = start
+    def __init__(self, start: Callable[..., Any], server: Callable[[], socket.socket]) -> None:
+        self._start, self._server = start, server
 
     def __call__(self, command: list[str], process_type: str, *arguments: Any, **options: Any) -> Any:
         if process_type != "raylet":
@@ -123,7 +150,7 @@ class _Starting:
             command = [word.replace(option, f"{option}-I -S {_SHIM} {address} ") for word in command]
             daemon = self._start(command, process_type, *arguments, **options)
             with suppress(BrokenPipeError):  # without a server, shims start workers as Ray does
-                socket.send_fds(_server(), [str(daemon.process.pid).encode()], [listening.fileno()])
+                socket.send_fds(self._server(), [str(daemon.process.pid).encode()], [listening.fileno()])
         return daemon
 
 
@@ -136,6 +163,21 @@ def _server() -> socket.socket:
         environment = {**os.environ, **_OF_THE_SERVER}
         subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     return ours
+
+
+def _become_server(connection: socket.socket) -> NoReturn:
+    """Turn this process, a fork of a command, into the server of its workers, and later into each of them."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not connection.recv(1, socket.MSG_PEEK):
+            os._exit(0)  # the command has ended without a Ray
+        os.environ.update(_OF_THE_SERVER)
+        sys.modules["torch"].set_num_threads(1)
+        _import_all()
+        _run(_serve(connection))
+    finally:
+        traceback.print_exc()
+        os._exit(1)  # it never continues as a command
 
 
 def _import_all() -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from scipy.stats import binom
 
 from kdtune.artifacts.given_teacher import read_given, with_given_teacher
-from kdtune.artifacts.teacher_chance import chance_problem, is_at_chance, refuse_at_chance
+from kdtune.artifacts.teacher_chance import SIGNIFICANCE, chance_problem, is_at_chance, refuse_at_chance
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
@@ -33,6 +34,14 @@ ORDER = torch.tensor([1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
 )
 def test_the_criterion_is_a_one_sided_binomial_test_at_a_thousandth(right, images, chance, expected):
     assert is_at_chance(right, images, chance) is expected
+
+
+@pytest.mark.parametrize(("images", "chance"), [(1, 0.5), (10, 0.9), (997, 0.1), (10_000, 0.01), (50_000, 1 / 3)])
+def test_the_criterion_is_that_of_scipy(images, chance):
+    """SciPy gives the least number of images that has to be classified correctly, and the last one that is too low."""
+    enough = int(binom.isf(SIGNIFICANCE, images, chance)) + 1
+    for right in {0, enough - 2, enough - 1, enough, enough + 1, images}:
+        assert is_at_chance(right, images, chance) == (binom.sf(right - 1, images, chance) > SIGNIFICANCE), right
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,25 @@ from itertools import count
 import pytest
 
 from benchmarks import chain as chains
+from tests.forked import Forked, begin
 
 pytestmark = pytest.mark.study
 
-#: Fewer epochs than in the torture test, but enough for kills in every phase.
-SHORT = ("--epochs", "12")
+#: Fewer trials and epochs than in the torture test, but enough for kills in every phase.
+SHORT = ("--epochs", "5", "--set", "teacher_training.epochs=4", "--set", "teacher_training.milestones=[2, 3]")
+SHORT += ("--set", "strategies.random.trials=1", "--set", "strategies.optuna.trials=3")
 
 #: Factor by which the start of Ray lengthens a study of so few trials.
 RAY_TAKES_LONGER = 2.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_commands():
+    """Fork the commands: without the imports, fewer kills hit a command that has not begun to work."""
+    Forked("", []).wait()  # the imports do not belong to the duration of the study, from which the moments are drawn
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(chains, "begin", begin)
+        yield
 
 
 @pytest.fixture(scope="module")

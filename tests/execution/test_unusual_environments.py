@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked
 from tests.studies import here, outcome_of, results_of
 
 STUDY = ["study", "digits-hkd", "-s", "fixed", "--epochs", "2", "--repeats", "1"]
+STUDY += ["--set", "teacher_training.epochs=2", "--set", "teacher_training.milestones=[1]"]
 
 #: Unusual settings and their variables, all used at once; each of them has broken or changed a study.
 ENVIRONMENTS: list[tuple[str, dict[str, str]]] = [
@@ -40,9 +42,15 @@ def workplace(tmp_path):
     return place
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Result of the study in a clean environment."""
+    return results_of(here(*STUDY, "--inline", "--json", cwd=tmp_path_factory.mktemp("clean")))["fixed"]
+
+
 @pytest.mark.study
 @pytest.mark.parametrize("more", [[], ["--inline"]], ids=["ray", "inline"])
-def test_unusual_environment_does_not_change_results(workplace, tmp_path, more):
+def test_unusual_environment_does_not_change_results(workplace, expected, more):
     variables = {name: value for _, one in ENVIRONMENTS for name, value in one.items()}
     environment = {**os.environ, **variables, "TMPDIR": str(workplace / ("temporary" * 10))}
     environment.pop("RAY_idle_worker_killing_time_threshold_ms", None)  # of the tests' own Ray
@@ -55,7 +63,6 @@ def test_unusual_environment_does_not_change_results(workplace, tmp_path, more):
     )
     assert done.returncode == 0, done.stderr
     found = results_of(done)["fixed"]
-    expected = results_of(here(*STUDY, "--inline", "--json", cwd=tmp_path))["fixed"]
     assert outcome_of(found) == outcome_of(expected)
     assert found["cost"]["hardware"] == expected["cost"]["hardware"]
     assert not {"sensor_left_out", "unended"} & found["cost"]["flags"].keys()
@@ -82,14 +89,9 @@ main()
 @pytest.mark.study
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_ray_starts_exits_with_130_and_the_next_command(tmp_path, number):
-    done = subprocess.run(
-        [sys.executable, "-c", SIGNALLED.format(number=int(number)), *STUDY, "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert done.returncode == 130, done.stderr
-    assert "starting Ray" in done.stderr and "Interrupted." in done.stderr and "run the same command" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert json.loads(done.stdout)["results"] == []
+    process = Forked(SIGNALLED.format(number=int(number)), [*STUDY, "--json"], tmp_path, forks_workers=True)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "starting Ray" in err and "Interrupted." in err and "run the same command" in err
+    assert "Traceback" not in err
+    assert json.loads(out)["results"] == []

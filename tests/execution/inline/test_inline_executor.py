@@ -46,10 +46,18 @@ STRATEGIES = {
 }
 
 
+#: Few steps in each epoch: no test needs a good model.
+TRAINING = {"epochs": 3, "batch_size": 100, "learning_rate": 0.05, "weight_decay": 5e-4}
+
+
+def study_of_all():
+    return small_study(strategies=STRATEGIES, repeats=2, training=TRAINING, teacher_training=TRAINING)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished study: its folder and its results."""
-    study = small_study(strategies=STRATEGIES, repeats=2)
+    study = study_of_all()
     state = random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()
     result = kdtune.run_study(study, out=tmp_path_factory.mktemp("inline"), inline=True)
     # The state of the process is restored.
@@ -59,7 +67,7 @@ def finished(tmp_path_factory):
 
 
 def test_results_through_ray_are_bit_identical(finished, running_ray, tmp_path):
-    study = small_study(strategies=STRATEGIES, repeats=2)
+    study = study_of_all()
     # One trial at a time, since each worker imports torch; ray/test_ray_studies.py tests several at the same time.
     through_ray = kdtune.run_study(study, ["stochastic", "asha"], out=tmp_path, max_concurrent=1)
     assert [outcome_of(one) for one in finished.results[1:3]] == [outcome_of(one) for one in through_ray.results]
@@ -113,7 +121,7 @@ else:
 @pytest.mark.parametrize("strategy", ["asha", "optuna"])
 def test_kills_in_the_middle_of_rungs_change_nothing(finished, tmp_path, strategy):
     """With a budget, every epoch is reported, so that the kills hit each rung."""
-    study = json.dumps([small_study(strategies=STRATEGIES, repeats=2), [strategy], str(tmp_path)])
+    study = json.dumps([study_of_all(), [strategy], str(tmp_path)])
     for _ in range(2):
         process = Forked(KILLED, ["4", study])
         process.communicate()
@@ -182,6 +190,7 @@ class Began:
 
     def __init__(self, cwd, *more):
         study = ["study", "digits-hkd", "-s", "fixed", "--inline", "--repeats", "1", "--epochs", "100000", *more]
+        study += ["--set", "teacher_training.epochs=2", "--set", "teacher_training.milestones=[1]"]
         self.folder = cwd / "results" / "digits-hkd"
         self.process = Forked(None, study, cwd)
         wait_for_epochs(self.process, self.folder / "fixed" / "epochs.jsonl", 2)
