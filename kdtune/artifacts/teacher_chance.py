@@ -5,7 +5,6 @@ the right shapes. Only its predictions show the mistake.
 """
 
 from collections.abc import Mapping
-from math import exp, fsum, lgamma, log, log1p
 from typing import Any
 
 from kdtune.energy.flops import Workload
@@ -25,18 +24,10 @@ def is_at_chance(right: int, images: int, chance: float) -> bool:
         images: Number of images.
         chance: Accuracy that needs no knowledge of the images, such as the share of the most frequent class.
     """
-    if right <= 0 or chance >= 1:
-        return True
-    if chance <= 0:
-        return False
-    # The sum of the probabilities. SciPy's distributions would take more than a second to import in every study.
-    return fsum(exp(_log_probability(count, images, chance)) for count in range(right, images + 1)) > SIGNIFICANCE
+    # Of SciPy, the distributions would take more than a second to import in every study.
+    from scipy.special import bdtrc
 
-
-def _log_probability(right: int, images: int, chance: float) -> float:
-    """Return the logarithm of the binomial probability of exactly ``right`` correctly classified images."""
-    log_ways = lgamma(images + 1) - lgamma(right + 1) - lgamma(images - right + 1)
-    return log_ways + right * log(chance) + (images - right) * log1p(-chance)
+    return right <= 0 or bool(bdtrc(right - 1, images, chance) > SIGNIFICANCE)
 
 
 def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) -> str | None:
