@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import repeat
 
@@ -22,6 +20,7 @@ from kdtune.specs.numerics import Numerics
 from kdtune.training.compiled_networks import compiler_errors_converted
 from kdtune.training.compiler_paths import is_plain
 from kdtune.training.distiller import Distiller
+from tests.forked import Forked
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
@@ -188,69 +187,84 @@ def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
         raise RuntimeError("no memory")
 
 
+#: Its only generated C++ code is the sum over a batch that is the gradient of the bias.
 _TINY = """
 import torch
 
 def tiny(in_channels, num_classes):
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * in_channels, num_classes), torch.nn.Tanh())
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * in_channels, num_classes))
 """
 
-#: Generates code as the job does, or warms up as a worker does; prints what the compiler found.
+#: Forks two processes once it has imported the compiler: one generates code as the job does, the other warms up as a
+#: worker does. Prints the compiler's folders, and for each process what the compiler found and what code is there then.
+#: The compiler neither tries vector instructions nor precompiles its headers, which takes longer than the code itself.
 _PROCESS = """
-import json, sys, torch
+import json, os, sys, tempfile, torch
+assert "torch._inductor.codecache" not in sys.modules
+tempfile.tempdir = None
+from kdtune.training.compiled_networks import Compiler
+Compiler(torch.device("cpu"))
 from torch._dynamo.utils import counters
+from torch._inductor import codecache, compile_fx, config
 from kdtune.artifacts.shared_code import compile_networks
 from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
 
+print(json.dumps([codecache._HEADER_DIR, tempfile.gettempdir()]), flush=True)
+config.compile_threads = 1  # each of more is a process that imports torch
+config.cpp_cache_precompile_headers = config.cpp.vec_isa_ok = False
 context = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
-if sys.argv[2] == "generate":
-    compilation = context.compilation(asks_teacher=False)
-    compile_networks(context, compilation, recipe_of(context.study, {"loss": "ce"}))
+recipe, compilation = recipe_of(context.study, {"loss": "ce"}), context.compilation(asks_teacher=False)
+
+def generate():
+    compile_networks(context, compilation, recipe)
     compilation.mark_complete()
-else:
-    context.find_code(recipe_of(context.study, {"loss": "ce"}))
-    context.distiller(recipe_of(context.study, {"loss": "ce"}), 3).warm_up()
-print(json.dumps(counters["inductor"]))
+
+def find():
+    context.find_code(recipe)
+    context.distiller(recipe, 3).warm_up()
+
+for use in (generate, find):
+    pid = os.fork()
+    if pid == 0:
+        use()
+        print(json.dumps(counters["inductor"]), flush=True)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    code = [(str(path), path.stat().st_mtime_ns) for path in compilation.code.rglob("*.so")]
+    print(json.dumps(sorted(code)), flush=True)
 """
 
 
-def test_the_compilers_headers_have_a_path_without_spaces(tmp_path):
-    name = "it's my tmp"
-    (tmp_path / name).mkdir()
-    code = (
-        "import tempfile, torch; from kdtune.training.compiled_networks import Compiler; Compiler(torch.device('cpu'));"
-        "from torch._inductor import codecache; print(codecache._HEADER_DIR); print(tempfile.gettempdir())"
-    )
-    environment = {**os.environ, "TMPDIR": str(tmp_path / name)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    headers, temporary = done.stdout.splitlines()
-    assert is_plain(headers) and temporary == str(tmp_path / name)
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """What a process prints that compiles a network, and the folder of its temporary files.
+
+    The names of that folder and of the cache contain characters at which torch's compiler would split their paths.
+    """
+    place = tmp_path_factory.mktemp("compiled")
+    # Its own network, since each layer of the built-in ones is C++ code that takes seconds to compile.
+    (place / "nets.py").write_text(_TINY)
+    temporary, cache = place / "it's my tmp", place / "my cäche"
+    temporary.mkdir()
+    student = f"{place / 'nets.py'}:tiny"
+    study = small_study(student=student, numerics=COMPILED.model_dump(), teacher_logits="live")
+    process = Forked(_PROCESS, [json.dumps(study)], TMPDIR=str(temporary), KDTUNE_CACHE_DIR=str(cache))
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return [json.loads(line) for line in out.splitlines()], temporary
 
 
 @pytest.mark.study
-def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache, tmp_path):
-    # The cache's name contains a space, at which torch's compiler would split it.
-    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(cache / "my cäche"))
-    # Its own network, since each layer of the built-in ones is C++ code that takes seconds to compile.
-    (tmp_path / "nets.py").write_text(_TINY)
-    student = f"{tmp_path / 'nets.py'}:tiny"
-    study = small_study(student=student, numerics=COMPILED.model_dump(), teacher_logits="live")
+def test_the_compilers_headers_have_a_path_without_spaces(compiled):
+    [(headers, temporary), *_], folder = compiled
+    assert is_plain(headers) and temporary == str(folder)
 
-    def counted(what):
-        process = [sys.executable, "-c", _PROCESS, json.dumps(study), what]
-        one = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}  # each of more is a process that imports torch
-        done = subprocess.run(process, env=one, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
 
-    def generated():
-        code = context(student=student).compilation(asks_teacher=False).code
-        return {path for path in code.rglob("*") if path.suffix == ".so"}
-
-    assert counted("generate")["fxgraph_cache_miss"] == 2  # forwards and backwards
-    before = generated()
-    found = counted("find")
+@pytest.mark.study
+def test_code_that_was_generated_once_is_found_by_another_process(compiled):
+    [_, generated, before, found, after], _ = compiled
+    assert generated["fxgraph_cache_miss"] == 2  # forwards and backwards
     assert found["fxgraph_cache_hit"] == 2 and "fxgraph_cache_miss" not in found
-    assert before and generated() == before
+    assert before and after == before

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked
 from tests.studies import command
 
 ROOT = Path(__file__).parents[2]
@@ -40,16 +41,32 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The working folder, with the study."""
+    """The working folder, with the study, of which fewer images and epochs are enough."""
     folder = tmp_path_factory.mktemp("working")
-    shutil.copy(EXAMPLE / "study.toml", folder)
+    text = (EXAMPLE / "study.toml").read_text()
+    for written, wanted in (("images = 800", "images = 200"), ("epochs = 10", "epochs = 2")):
+        assert written in text
+        text = text.replace(written, wanted)
+    (folder / "study.toml").write_text(text)
     return folder
 
 
+#: Runs the command where the package has been installed into a folder, which is the first argument.
+WITH_PACKAGE = """
+import sys
+from kdtune.__main__ import main
+
+sys.path.insert(0, sys.argv.pop(1))
+sys.argv[0] = "kdtune"
+main()
+"""
+
+
 def started(arguments, cwd, *places):
-    """Run a command in a process whose path has these places and kdtune."""
-    path = os.pathsep.join(map(str, [*places, ROOT]))
-    return subprocess.run(arguments, cwd=cwd, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    """Run kdtune in a process of its own, and the package with it if a place names the folder of the package."""
+    process = Forked(WITH_PACKAGE if places else None, [*map(str, places), *arguments], cwd)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 def strategies_in(done):
@@ -75,30 +92,32 @@ def test_the_readme_names_all_files_and_components():
 
 
 def test_it_is_listed_checked_run_and_compared_and_its_results_are_read_without_it(site, folder):
-    listed = {}
-    for arguments in (["list"], ["list", "models"], ["list", "losses"]):
-        listed |= json.loads(started(command(*arguments, "--json"), folder, site).stdout)
+    path = os.pathsep.join(map(str, [site, ROOT]))
+    asked = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": path}, "capture_output": True}
+    listed = json.loads(subprocess.run(command("list", "--json"), **asked).stdout)  # in a new Python, as a user does
+    for what in ("models", "losses"):
+        listed |= json.loads(started(["list", what, "--json"], folder, site).stdout)
     for group, name in REGISTERED.items():
         [summary] = [one["summary"] for one in listed[group.partition(".")[2]] if one["name"] == name]
         assert summary.startswith("from package kdtune-cells: ")
 
-    checked = started(command("check", "study.toml", "--json"), folder, site)
+    checked = started(["check", "study.toml", "--json"], folder, site)
     assert checked.returncode == 0, checked.stderr
     document = json.loads(checked.stdout)
     assert document["faults"] == [] and len(document["steps"]) == 4
     assert document["data"]["class_names"] == ["red", "white", "platelet"]
 
-    asked = ["-s", "climb", "-s", "confidence", "--epochs", "2", "--repeats", "1", "--inline", "--quiet"]
-    run = started(command("study", "study.toml", *asked), folder, site)
+    asked = ["-s", "climb", "-s", "confidence", "--repeats", "1", "--inline", "--quiet"]
+    run = started(["study", "study.toml", *asked], folder, site)
     assert run.returncode == 0, run.stderr
-    compared = strategies_in(started(command("compare", "results/cells", "--json"), folder, site))
+    compared = strategies_in(started(["compare", "results/cells", "--json"], folder, site))
     assert compared["climb"]["trials"] >= 2 and set(compared["climb"]["chosen"]) == {"tau"}
     assert compared["confidence"]["chosen"] == {"temperature": "confidence", "sure": 6.0}
     assert all(0 < repeat["test"]["accuracy"] <= 1 for repeat in compared.values())
     assert "platelet" in (folder / "results/cells/climb/confusion.csv").read_text()
 
-    assert strategies_in(started(command("compare", "results/cells", "--json"), folder)) == compared
-    resumed = started(command("resume", "results/cells", "--inline"), folder)
+    assert strategies_in(started(["compare", "results/cells", "--json"], folder)) == compared
+    resumed = started(["resume", "results/cells", "--inline"], folder)
     assert resumed.returncode == 2 and "Traceback" not in resumed.stderr
     for name in REGISTERED.values():
         assert f"unknown {kind_of(name)} '{name}'" in resumed.stderr
