@@ -61,6 +61,13 @@ class StudyRunner:
             UsageError: The weights that were given for the teacher are gone.
             MachineError: A disk, the cache or Ray failed, and there is no outcome to show.
         """
+        try:
+            return self._outcome(interrupted=self._run_what_is_left())
+        except OSError as error:  # of the run, or of the results that are written at its end
+            raise self._to_resume(cannot_be_written(error, self._state.folder.path)) from None
+
+    def _run_what_is_left(self) -> bool:
+        """Run everything that is left to run, and return whether it was interrupted."""
         state, interrupted, interrupts = self._state, False, Interrupts()
         # A finished study that is resumed has nothing to run, so nothing is spent on starting an executor.
         to_do = state.fresh or not state.all_settled
@@ -78,8 +85,6 @@ class StudyRunner:
             interrupted = True
         except BudgetReached:
             self._note_budget()
-        except OSError as error:
-            raise self._to_resume(cannot_be_written(error, state.folder.path)) from None
         except MachineError as error:
             if not interrupts.requested:  # otherwise the signal may have ended Ray's processes as well
                 raise self._to_resume(error) from None
@@ -87,7 +92,7 @@ class StudyRunner:
         finally:
             with suppress(StudyInterrupted):  # nothing is left to stop
                 self._watcher.ended()
-        return self._outcome(interrupted=interrupted)
+        return interrupted
 
     def _check_inputs(self) -> None:
         """Refuse a study that cannot run, before an executor starts."""

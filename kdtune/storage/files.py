@@ -97,7 +97,9 @@ def replaced_by(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # errors of a write do not name the file
+        # Errors of a write name no file, and those of a replacement the temporary one.
+        if error.filename is None or Path(error.filename) == temporary:
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

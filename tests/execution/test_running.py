@@ -8,6 +8,8 @@ import pytest
 
 import kdtune
 from kdtune.catalog.builtin import STRATEGIES
+from kdtune.errors import MachineError
+from kdtune.results.documents import read_object
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
@@ -35,6 +37,28 @@ def test_failed_trials_are_recorded_and_charged_and_the_study_continues(tmp_path
     failed = next(trial for trial in log.trials.values() if trial.status == "failed")
     ledger = (tmp_path / "small" / "grid" / "ledger").glob("*.jsonl")
     assert any(f'"{failed.window(1)}"' in path.read_text() for path in ledger)
+
+
+class Blocking(Watcher):
+    """Puts a folder where the results are written at the end of a study."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def ended(self):
+        self._file.unlink(missing_ok=True)
+        self._file.mkdir()
+
+
+def test_results_that_cannot_be_written_at_the_end_are_named_and_written_by_a_resume(tmp_path):
+    file = tmp_path / "small" / "none" / "result.json"
+    study = small_study(strategies={"none": {}}, repeats=1)
+    with pytest.raises(MachineError, match=r"result\.json: cannot be written \(Is a directory\); free space there"):
+        kdtune.run_study(study, out=tmp_path, inline=True, watcher=Blocking(file))
+    file.rmdir()
+    resumed = kdtune.resume_study(tmp_path / "small")
+    assert resumed.exit_code == 0 and read_object(file)["repeats"] == resumed.results[0]["repeats"]
+    assert resumed.results[0]["cost"]["trials"]["completed"] == 1
 
 
 class Pruner(Grid):
