@@ -65,8 +65,13 @@ def _identity(study: Study, trial: Trial) -> str:
     """Return the identifier that a logged trial must have."""
     if trial.spec is None:
         return flat_trial_id(study, trial.point, trial.seed)
+    suggestion = trial.suggestion
+    if (wanted := suggestion.quantisation) and (used := trial.spec.recipe.quantisation):
+        # The machine that began the study decided on the bits of activations, unless the strategy did.
+        settled = wanted.settled(reduce_range=bool(used.reduce_range))
+        suggestion = suggestion.model_copy(update={"quantisation": settled})
     try:
-        return resolved_trial(study, trial.suggestion, trial.seed, trial.spec.start).identity
+        return resolved_trial(study, suggestion, trial.seed, trial.spec.start).identity
     except SpecError:  # its components are not installed here, which is reported for the study as a whole
         return trial.spec.identity
 
