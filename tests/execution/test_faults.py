@@ -8,15 +8,13 @@ import pytest
 from benchmarks import driving, faults, kills
 from kdtune.energy.ledger import read
 from kdtune.results.epoch_log import read_epochs
-from tests import forked
 from tests.studies import here
 
 pytestmark = pytest.mark.study
 
-#: Three temperatures and 6 epochs instead of four and 120: enough for faults in the middle of a training. One worker,
+#: Three temperatures and 25 epochs instead of four and 120: enough for faults in the middle of a training. One worker,
 #: since a command that waits for the start of another one would be ended by its watching thread.
-STUDY = ["study", "digits-hkd", "-s", kills.STRATEGY, "--repeats", "1", "--epochs", "6"]
-STUDY += ["--set", "teacher_training.epochs=2", "--set", "teacher_training.milestones=[1]"]
+STUDY = ["study", "digits-hkd", "-s", kills.STRATEGY, "--repeats", "1", "--epochs", "25"]
 STUDY += ["--set", "search_space.tau.step=9", "--max-concurrent", "1", "--set", "loss=./held.py:held"]
 
 #: A loss, which waits while the file ``hold`` exists and the study has reported more epochs than the file says. So the
@@ -60,7 +58,7 @@ def begin(place, arguments):
 
     known = reported()
     (place / "hold").write_text(str(known))
-    process = forked.begin(arguments, place)
+    process = driving.begin(arguments, place)
     driving.wait_for(process, lambda: reported() > known)
     return process
 
