@@ -93,7 +93,7 @@ def parse_toml(raw: bytes) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _pickled_toml(raw: bytes) -> bytes:
-    """Parse TOML, which takes a hundred times as long as to unpickle it; a command reads the same file many times."""
+    """Parse TOML once for each content, since a command reads the same file many times and unpickling is faster."""
     try:
         return pickle.dumps(tomllib.loads(_utf8(raw)))
     except RecursionError:

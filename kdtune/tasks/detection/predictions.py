@@ -53,7 +53,7 @@ def detections(
 
 
 def suppressed(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """Return which boxes remain if each one that remains suppresses the worse ones of its class that it overlaps much.
+    """Return which boxes remain if each remaining box suppresses the worse ones of its class that overlap it too much.
 
     Args:
         boxes: (n, classes, boxes, 4); best first in each class.
