@@ -32,9 +32,11 @@ _SERVER.set_forkserver_preload(
         "kdtune.report.live_display",
         "codecarbon",
         "fvcore.nn",
+        "jinja2",
         "matplotlib.backends.backend_svg",
         "matplotlib.figure",
         "optuna",
+        "scipy.stats",
         "sqlalchemy.orm",
         "alembic.command",
     ]

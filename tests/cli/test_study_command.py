@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -30,8 +29,10 @@ INLINE = [*STUDY, "--inline"]
 def undisturbed(tmp_path_factory):
     """A study without interruptions: its folder and the finished process."""
     place = tmp_path_factory.mktemp("undisturbed")
-    done = kdtune(*INLINE, "--json", cwd=place)
-    assert done.returncode == 0, done.stderr
+    process = Forked(None, [*INLINE, "--json"], place)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    done = subprocess.CompletedProcess(INLINE, 0, out, err)
     return place / "results" / "digits-hkd", done
 
 
@@ -256,11 +257,9 @@ def _interrupted(code, out, err, place):
 def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     estimate = grid / "estimate.json"
-    started = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *STUDY], cwd=tmp_path, capture_output=True, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    interrupted = _interrupted(started.returncode, started.stdout, started.stderr, tmp_path)
+    started = Forked(INTERRUPTED, STUDY, tmp_path, forks_workers=True)
+    out, err = started.communicate()
+    interrupted = _interrupted(started.returncode, out, err, tmp_path)
     first_estimate = estimate.read_bytes()
     done = here("resume", "results/digits-hkd", "--inline", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -335,12 +334,12 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
     """Neither is a child of the other, which would be charged for its work."""
     places = [tmp_path / name for name in ("one", "two")]
-    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--json", "--epochs"]
+    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--json", *SMALL[:-1]]
     for place in places:
         place.mkdir()
     longer = Forked(None, [*study, "100000"], places[0])
     wait_for(lambda: longer.poll() is not None or any(places[0].glob("results/*/stochastic/epochs.jsonl")))
-    shorter = Forked(None, [*study, "30"], places[1])
+    shorter = Forked(None, [*study, "3"], places[1])
     results = []
     for one, code in ((shorter, 0), (longer, 130)):
         out, err = one.communicate()
