@@ -105,7 +105,9 @@ def t_test_p(differences: Sequence[float], resolution: float = 0.0) -> float | N
     from scipy.special import stdtr
 
     error = _standard_error(differences, resolution)
-    return None if error is None else float(2 * stdtr(len(differences) - 1, -abs(statistics.fmean(differences)) / error))
+    return (
+        None if error is None else float(2 * stdtr(len(differences) - 1, -abs(statistics.fmean(differences)) / error))
+    )
 
 
 def equivalence_p(differences: Sequence[float], margin: float, resolution: float = 0.0) -> float | None:
