@@ -71,8 +71,14 @@ _READ_BY_IMPORTS = ("KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH
 #: Variable that names a function which a worker calls before it imports anything of a study.
 _SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 
-#: Settings of the server: one thread, as Ray sets for workers, and no thread of the memory allocator of pyarrow.
-_OF_THE_SERVER = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+#: Settings of the server: one thread, as Ray sets for workers, no thread of the memory allocator of pyarrow, and what
+#: scikit-learn sets when it is imported, which a test process may have done before its Ray started.
+_OF_THE_SERVER = {
+    "OMP_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "KMP_DUPLICATE_LIB_OK": "True",
+    "KMP_INIT_AT_FORK": "FALSE",
+}
 
 
 class Request(NamedTuple):
