@@ -17,8 +17,9 @@ from tempfile import NamedTemporaryFile
 from tests.forked_workers import fork_workers_from_here
 from tests.studies import command
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
+#: Its processes are forks of a process that has imported all this.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
     [
         "tests.forked",
         "tests.recipes",
@@ -70,7 +71,7 @@ class Forked:
         streams = (str(said), str(said)) if said else (self._out.name, self._err.name)
         place, variables = str(cwd or Path.cwd()), {**os.environ, **environment}
         given = (code, list(arguments), place, variables, streams, forks_workers)
-        self._process = _SERVER.Process(target=_run, args=given, daemon=True)
+        self._process = SERVER.Process(target=_run, args=given, daemon=True)
         self._process.start()
         self.pid = self._process.pid
 
