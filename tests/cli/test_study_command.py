@@ -16,7 +16,7 @@ from kdtune.energy.ledger import read
 from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.planning.budget import BudgetWatch
 from tests.forked import Forked
-from tests.studies import SMALL, here, kdtune, outcome_of, results_of
+from tests.studies import SMALL, here, outcome_of, results_of
 from tests.waiting import wait_for
 
 STRATEGIES = ["grid", "stochastic", "none"]
@@ -215,11 +215,11 @@ def test_bad_input_gives_one_message_and_leaves_no_files(tmp_path, arguments, wo
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("run", "more"), [(kdtune, []), (here, ["--dry-run"])])
-def test_a_cache_that_cannot_be_written_gives_one_message_before_ray_starts(tmp_path, run, more):
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_cache_that_cannot_be_written_gives_one_message_before_ray_starts(tmp_path, more):
     (tmp_path / "file").touch()
     cache = tmp_path / "file" / "cache"
-    done = run("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    done = here("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {cache}: the cache cannot be written") and "KDTUNE_CACHE_DIR" in line
@@ -254,6 +254,7 @@ def _interrupted(code, out, err, place):
     return interrupted
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     estimate = grid / "estimate.json"
@@ -286,6 +287,7 @@ def _charged_so_far(paths):
     return [(t_ns, kind, total) for (t_ns, kind, _), total in zip(steps, totals, strict=True)]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within_an_epoch(
     tmp_path, undisturbed, monkeypatch
 ):
@@ -310,7 +312,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 
     monkeypatch.setattr(BudgetWatch, "look", noted)
     before = epochs()
-    for factor in itertools.count(6, 6):  # enough to begin again in a running process, unless the machine is slower now
+    for factor in itertools.count(3, 3):  # enough to begin again in a running process, unless the machine is slower
         looks.clear()
         limit_kwh = factor * interrupted["cost"]["charged_kwh"]
         stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
