@@ -35,8 +35,12 @@ def pytest_collection():
         gc.enable()
 
 
+#: Paths of the test modules that share a Ray.
+SHARES_RAY = pytest.StashKey[set]()
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Put files first that share a Ray, one after the other, then those with the most studies, which take longest.
 
     So Ray starts once in each process, and processes that share the suite end at about the same time.
@@ -44,6 +48,7 @@ def pytest_collection_modifyitems(items):
     studies = Counter(item.path for item in items if item.get_closest_marker("study"))
     shares_ray = {item.path for item in items if "running_ray" in item.fixturenames}
     items.sort(key=lambda item: (item.path not in shares_ray, -studies[item.path]))
+    config.stash[SHARES_RAY] = shares_ray
 
 
 def pytest_collection_finish(session):
@@ -106,6 +111,12 @@ def log_records():
     logging.getLogger().removeHandler(handler)
 
 
+@pytest.fixture
+def no_report(monkeypatch):
+    """Let commands in this process leave out a study's report, which takes a second to draw."""
+    monkeypatch.setattr("kdtune.report.html.page.write_report", lambda *_: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_power_cut():
     """Let files reach the disk when the system writes them, since no test cuts the power."""
@@ -141,15 +152,8 @@ def running_ray():
             os.environ["KDTUNE_DATA_DIR"] = data
 
 
-@pytest.fixture(scope="module")
-def without_ray():
-    """Stop the Ray that an earlier module may have started."""
-    if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_ray_is_left():
-    yield
-    if "ray" in sys.modules:
+@pytest.fixture(scope="module", autouse=True)
+def without_ray(request):
+    """Stop the Ray of earlier modules, unless this one shares it: its idle daemons take a twentieth of a core."""
+    if "ray" in sys.modules and request.path not in request.config.stash[SHARES_RAY]:
         sys.modules["ray"].shutdown()

@@ -22,8 +22,9 @@ from tests.forked_workers import fork_workers_from_here
 from tests.studies import command
 from tests.worker_server import IMPORTED, OF_PYARROW
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
+#: Its processes are forks of a process that has imported all this.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
     [
         "tests.forked",
         "tests.recipes",
@@ -37,9 +38,11 @@ _SERVER.set_forkserver_preload(
         "kdtune.report.live_display",
         "codecarbon",
         "fvcore.nn",
+        "jinja2",
         "matplotlib.backends.backend_svg",
         "matplotlib.figure",
         "optuna",
+        "scipy.stats",
         "sqlalchemy.orm",
         "alembic.command",
         *IMPORTED,
@@ -51,7 +54,7 @@ def fork(target: Callable[..., object], *arguments: Any) -> BaseProcess:
     """Start a process that is forked from the server, and calls a function."""
     with patch.dict(os.environ, OF_PYARROW):
         ensure_running()
-    process = _SERVER.Process(target=target, args=arguments, daemon=True)
+    process = SERVER.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
 

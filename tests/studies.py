@@ -12,8 +12,12 @@ from unittest.mock import patch
 
 import pytest
 
-#: Three temperatures, three epochs: enough for everything that a study does.
+#: Three temperatures, three epochs and a teacher of four: enough for everything that a study does.
 SMALL = [
+    "--set",
+    "teacher_training.epochs=4",
+    "--set",
+    "teacher_training.milestones=[]",
     "--set",
     "search_space.tau.low=2",
     "--set",

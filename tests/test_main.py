@@ -36,11 +36,14 @@ def test_a_signal_while_the_command_is_imported_ends_it_with_130_and_a_message(n
 @pytest.mark.parametrize(
     "variables",
     [
-        {"PYTHONOPTIMIZE": "2"},
-        {"PYTHONWARNINGS": "error"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {
+            "PYTHONOPTIMIZE": "2",
+            "PYTHONWARNINGS": "error",
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
         {"LC_ALL": "POSIX"},
-        {"PYTHONOPTIMIZE": "1", "PYTHONWARNINGS": "error", "LC_ALL": "C", "PYTHONUTF8": "0"},
     ],
 )
 def test_variables_of_the_interpreter_do_not_change_a_command(tmp_path, variables):

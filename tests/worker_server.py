@@ -58,8 +58,9 @@ _READ_LATER = "PYTHONBREAKPOINT"
 #: Setting by which the memory allocator of pyarrow has no thread.
 OF_PYARROW = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
-#: Settings of the server: one thread, as Ray sets for workers.
-_OF_THE_SERVER = {"OMP_NUM_THREADS": "1", **OF_PYARROW}
+#: Settings of the server: one thread, as Ray sets for workers, and what scikit-learn sets when it is imported, which a
+#: test process may have done before its Ray started.
+_OF_THE_SERVER = {"OMP_NUM_THREADS": "1", "KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE", **OF_PYARROW}
 
 
 class Request(NamedTuple):

@@ -58,13 +58,13 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
 
     All flips are enumerated up to :data:`MOST_FLIPS`, so the test is exact for up to 15 repeats.
     """
-    import numpy as np
-    from scipy.stats import permutation_test
-
     if not differences:
         return None
     if len(differences) == 1:
         return 1.0
+    import numpy as np
+    from scipy.stats import permutation_test
+
     found = permutation_test(
         (np.asarray(differences),),
         np.mean,
@@ -102,10 +102,12 @@ def t_test_p(differences: Sequence[float], resolution: float = 0.0) -> float | N
 
     See :func:`kdtune.analysis.verdicts.t_interval` for the resolution, which the deviation does not fall below.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     error = _standard_error(differences, resolution)
-    return None if error is None else float(2 * t.sf(abs(statistics.fmean(differences)) / error, len(differences) - 1))
+    return (
+        None if error is None else float(2 * stdtr(len(differences) - 1, -abs(statistics.fmean(differences)) / error))
+    )
 
 
 def equivalence_p(differences: Sequence[float], margin: float, resolution: float = 0.0) -> float | None:
@@ -118,13 +120,13 @@ def equivalence_p(differences: Sequence[float], margin: float, resolution: float
         margin: Differences smaller than this do not matter; fixed before the results are known.
         resolution: As for :func:`t_test_p`.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     error = _standard_error(differences, resolution)
     if error is None:
         return None
     mean, degrees = statistics.fmean(differences), len(differences) - 1
-    return float(max(t.sf((mean + margin) / error, degrees), t.cdf((mean - margin) / error, degrees)))
+    return float(max(stdtr(degrees, -(mean + margin) / error), stdtr(degrees, (mean - margin) / error)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -146,13 +148,13 @@ def probability_of_improvement(scores: Sequence[float]) -> Interval | None:
 
     It estimates P(better): how often the strategy wins against the baseline. None without observations.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     if not scores:
         return None
     n = len(scores)
     share = sum(1.0 if score > 0 else 0.5 if score == 0 else 0.0 for score in scores) / n
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    z = float(ndtri((1 + CONFIDENCE) / 2))
     centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     return Interval(share, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), n)

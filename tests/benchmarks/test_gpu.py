@@ -1,10 +1,15 @@
 import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_step, record
+from benchmarks import gpu, gpu_share, gpu_step, gpu_study, record
 from kdtune.energy.interval_shares import BUCKETS
+from tests.forked import SERVER
+from tests.studies import here
 
 
 @pytest.fixture
@@ -47,13 +52,23 @@ def test_the_counter_is_compared_with_integrated_power(tried):
         assert one["counter_interval_ms"] > 0
 
 
-def test_concurrent_trainings_are_timed(tried):
+def test_concurrent_trainings_are_timed(tried, monkeypatch):
+    def forking(method):
+        assert method == "spawn"  # in whose place are processes that have imported torch
+        return SERVER
+
+    monkeypatch.setattr(gpu_share, "multiprocessing", SimpleNamespace(get_context=forking))
     found = tried("share")["steps_per_s"]
     assert found["processes"]["1"] > 0 and found["streams"]["1"] > 0
 
 
 @pytest.mark.study
-def test_a_study_is_run_and_its_cost_is_saved(tried):
+def test_a_study_is_run_and_its_cost_is_saved(tried, monkeypatch):
+    def run(command, **_):
+        assert command[:3] == [sys.executable, "-m", "kdtune"]
+        return here(*command[3:], cwd=Path.cwd())
+
+    monkeypatch.setattr(gpu_study, "subprocess", SimpleNamespace(run=run))
     (strategy,) = tried("study")["strategies"].values()
     assert strategy["status"] == "completed" and strategy["computed"]["compile"] == "off"
     energy_uj = strategy["cost"]["energy_uj"]

@@ -16,7 +16,11 @@ from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.folder import StrategyFolder
 from tests.studies import SMALL, here, results_of
 
-STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", "--repeats", "1", *SMALL, "--inline"]
+SHORT = ["--repeats", "1", *SMALL[:-1], "1", "--inline"]
+STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", *SHORT]
+
+#: The study that most tests examine has its report: it is made before this applies.
+pytestmark = pytest.mark.usefixtures("no_report")
 
 
 def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
@@ -187,7 +191,7 @@ def test_after_the_cache_was_cleaned_the_file_is_requested_and_can_be_given_agai
 def test_results_of_another_teacher_are_refused(given, tmp_path):
     folder, out = given[0], given[0].parent
     other = write_teacher(tmp_path / "other.pt", seed=1)
-    fixed = ["study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL, "--inline"]
+    fixed = ["study", "digits-hkd", "-s", "fixed", *SHORT]
     for more in (["--teacher", str(other)], []):
         done = here(*fixed, *more, "--out", str(out), cwd=tmp_path)
         assert done.returncode == 2 and "differs in teacher_weights" in done.stderr
@@ -209,7 +213,7 @@ def teachers() -> set[str]:
 def test_a_strategy_without_a_teacher_needs_and_caches_none(given, tmp_path):
     before = teachers()
     write_teacher(tmp_path / "mine.pt", seed=2)
-    none = ["study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL, "--inline", "--teacher", "mine.pt", "--json"]
+    none = ["study", "digits-hkd", "-s", "none", *SHORT, "--teacher", "mine.pt", "--json"]
     done = here(*none, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert results_of(done)["none"]["cost"]["with_teacher_kwh"] > 0

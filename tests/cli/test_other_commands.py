@@ -14,6 +14,7 @@ from kdtune.analysis import doctor as examined
 from kdtune.catalog.builtin import STRATEGIES
 from kdtune.cli.app import app
 from tests.data.sets import write_tiny_imagenet
+from tests.forked import Forked
 from tests.studies import command, here, kdtune
 
 HEAVY = ("torch", "ray", "pandas", "codecarbon", "optuna")
@@ -86,11 +87,23 @@ def test_doctor_finds_no_fault_here_and_makes_no_connection_except_ray(tmp_path,
     assert all(finding["verdict"] == "ok" or finding["remedy"] for finding in findings.values())
 
 
+#: Examines this machine with a Ray whose workers are forked.
+DOCTOR = """
+from kdtune.analysis import doctor
+from kdtune.execution.ray import opening
+
+doctor.ray_environment = opening.ray_environment
+from kdtune.__main__ import main
+main()
+"""
+
+
 @pytest.mark.study
 def test_doctor_starts_ray_and_a_worker(tmp_path):
-    done = kdtune("doctor", "--json", cwd=tmp_path)
-    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert done.returncode == 0
+    process = Forked(DOCTOR, ["doctor", "--json"], tmp_path, forks_workers=True)
+    out, err = process.communicate()
+    findings = {finding["name"]: finding for finding in json.loads(out)["findings"]}
+    assert process.returncode == 0, err
     assert findings["Ray's start"]["verdict"] == "ok" and "torch" in findings["Ray's start"]["found"]
 
 

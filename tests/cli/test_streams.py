@@ -34,25 +34,23 @@ def in_shell(place, arguments, redirection):
     [
         # A full disk is an error, which is reported once.
         ("compare", ">/dev/full", 1, FULL),
-        ("compare --json 2>/dev/null", ">/dev/full", 1, ""),
+        ("list --json 2>/dev/null", ">/dev/full", 1, ""),
         ("--help", ">/dev/full", 1, FULL),
         ("--version", ">/dev/full", 1, FULL),
         # The exit code of a usage error is kept.
-        ("compare nowhere", ">/dev/full", 2, "error: nowhere: "),
+        ("list nonsense", ">/dev/full", 2, "error: kdtune list: unknown list"),
         # A reader that closes the pipe is no error.
-        ("compare", "| true", 0, ""),
-        ("claims", "| head -1", 0, ""),
+        ("list", "| true", 0, ""),
         ("list studies --json", "| head -1", 0, ""),
         ("--help", "| true", 0, ""),
         # A stream that the shell has closed is no error.
-        ("compare", ">&-", 0, ""),
-        ("compare --json", ">&- 2>&-", 0, ""),
+        ("list --json", ">&- 2>&-", 0, ""),
         ("list", ">&-", 0, ""),
         ("--version", ">&- 2>&- <&-", 0, ""),
         ("clean teachers", "<&-", 0, ""),
         # Messages that cannot be written do not change the exit code.
-        ("compare nowhere", "2>/dev/full", 2, ""),
-        ("compare nowhere", "2>&-", 2, ""),
+        ("list nonsense", "2>/dev/full", 2, ""),
+        ("list nonsense", "2>&-", 2, ""),
         ("nonsense", "2> >(true)", 2, ""),
     ],
 )  # fmt: skip

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from kdtune.energy.ledger import read
 from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.planning.budget import BudgetWatch
 from tests.forked import Forked
-from tests.studies import SMALL, here, kdtune, outcome_of, results_of
+from tests.studies import SMALL, here, outcome_of, results_of
 from tests.waiting import wait_for
 
 STRATEGIES = ["grid", "stochastic", "none"]
@@ -30,8 +29,10 @@ INLINE = [*STUDY, "--inline"]
 def undisturbed(tmp_path_factory):
     """A study without interruptions: its folder and the finished process."""
     place = tmp_path_factory.mktemp("undisturbed")
-    done = kdtune(*INLINE, "--json", cwd=place)
-    assert done.returncode == 0, done.stderr
+    process = Forked(None, [*INLINE, "--json"], place)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    done = subprocess.CompletedProcess(INLINE, 0, out, err)
     return place / "results" / "digits-hkd", done
 
 
@@ -214,11 +215,11 @@ def test_bad_input_gives_one_message_and_leaves_no_files(tmp_path, arguments, wo
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("run", "more"), [(kdtune, []), (here, ["--dry-run"])])
-def test_a_cache_that_cannot_be_written_gives_one_message_before_ray_starts(tmp_path, run, more):
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_cache_that_cannot_be_written_gives_one_message_before_ray_starts(tmp_path, more):
     (tmp_path / "file").touch()
     cache = tmp_path / "file" / "cache"
-    done = run("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    done = here("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {cache}: the cache cannot be written") and "KDTUNE_CACHE_DIR" in line
@@ -253,14 +254,13 @@ def _interrupted(code, out, err, place):
     return interrupted
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     estimate = grid / "estimate.json"
-    started = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *STUDY], cwd=tmp_path, capture_output=True, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    interrupted = _interrupted(started.returncode, started.stdout, started.stderr, tmp_path)
+    started = Forked(INTERRUPTED, STUDY, tmp_path, forks_workers=True)
+    out, err = started.communicate()
+    interrupted = _interrupted(started.returncode, out, err, tmp_path)
     first_estimate = estimate.read_bytes()
     done = here("resume", "results/digits-hkd", "--inline", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -287,6 +287,7 @@ def _charged_so_far(paths):
     return [(t_ns, kind, total) for (t_ns, kind, _), total in zip(steps, totals, strict=True)]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within_an_epoch(
     tmp_path, undisturbed, monkeypatch
 ):
@@ -311,7 +312,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 
     monkeypatch.setattr(BudgetWatch, "look", noted)
     before = epochs()
-    for factor in itertools.count(6, 6):  # enough to begin again in a running process, unless the machine is slower now
+    for factor in itertools.count(3, 3):  # enough to begin again in a running process, unless the machine is slower
         looks.clear()
         limit_kwh = factor * interrupted["cost"]["charged_kwh"]
         stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
@@ -335,12 +336,12 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
     """Neither is a child of the other, which would be charged for its work."""
     places = [tmp_path / name for name in ("one", "two")]
-    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--json", "--epochs"]
+    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--json", *SMALL[:-1]]
     for place in places:
         place.mkdir()
     longer = Forked(None, [*study, "100000"], places[0])
     wait_for(lambda: longer.poll() is not None or any(places[0].glob("results/*/stochastic/epochs.jsonl")))
-    shorter = Forked(None, [*study, "30"], places[1])
+    shorter = Forked(None, [*study, "3"], places[1])
     results = []
     for one, code in ((shorter, 0), (longer, 130)):
         out, err = one.communicate()

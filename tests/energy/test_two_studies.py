@@ -177,6 +177,7 @@ class TwoStudies(RuleBasedStateMachine):
         self.gpu_w = {uuid: data.draw(st.integers(0, 700)) for uuid in gpus}
         self.due = Fraction(0)
         self.somebody_killed = False
+        self.read: dict[Path, tuple[bytes, Account]] = {}
         self.studies_die = data.draw(st.booleans())
         self.studies = [Study(name, Path(self.place.name), machine) for name in ("one", "two")]
         self.acting: Identity = (0, 0)
@@ -315,12 +316,19 @@ class TwoStudies(RuleBasedStateMachine):
     @invariant()
     def every_ledger_is_true(self) -> None:
         for study in self.studies:
-            charged = [account_of_ledger(ledger.read(path)) for path in study.ledgers()]
-            for account in charged:
-                assert_energy_is_conserved(account)
+            charged = [self._charged(path) for path in study.ledgers()]
             if study.meter and study.lives == 1:
                 spent = {bucket: sum(one.buckets[bucket] for one in charged) for bucket in BUCKETS}
                 assert study.meter.reading().spent == spent
+
+    def _charged(self, path: Path) -> Account:
+        """Return the account of a ledger, which is read again only if it was written to."""
+        content = path.read_bytes()
+        if self.read.get(path, (None, None))[0] != content:
+            account = account_of_ledger(ledger.read(path))
+            assert_energy_is_conserved(account)
+            self.read[path] = content, account
+        return self.read[path][1]
 
     def _account_of(self, path: Path) -> Account:
         records = ledger.read(path)
@@ -371,6 +379,6 @@ def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
 
 
 TwoStudies.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, report_multiple_bugs=False
+    max_examples=60, stateful_step_count=30, deadline=None, report_multiple_bugs=False
 )
 TestTwoStudies = TwoStudies.TestCase

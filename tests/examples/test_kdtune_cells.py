@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     """The working folder, with the study, of which fewer images and epochs are enough."""
     folder = tmp_path_factory.mktemp("working")
     text = (EXAMPLE / "study.toml").read_text()
-    for written, wanted in (("images = 800", "images = 200"), ("epochs = 10", "epochs = 2")):
+    for written, wanted in (("images = 800", "images = 100"), ("epochs = 10", "epochs = 1")):
         assert written in text
         text = text.replace(written, wanted)
     (folder / "study.toml").write_text(text)
