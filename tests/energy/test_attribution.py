@@ -22,8 +22,8 @@ NOTHING = dict.fromkeys(BUCKETS, 0)
 
 # --- conservation of energy in random histories ----------------------------------------------------------------
 
-# Strategies with constant arguments are made once, and each history is put to several properties: drawing one takes most
-# of the time of these tests.
+# Strategies with constant arguments are made once, and each history is put to several properties: drawing one takes
+# most of the time of these tests.
 SECONDS = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.sampled_from([1e-6, 1.0, 3600.0]))
 CPU_S = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.just(1e-6))
 GPU_J = st.floats(0.0, 500.0)
