@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from kdtune.artifacts.weight_files import Weights
+from kdtune.catalog.builtin import MODELS
 from kdtune.errors import UsageError
 from kdtune.models.building import build_network, build_without_values
 from kdtune.specs.component import Component
@@ -95,8 +96,20 @@ class NetworkShapes:
         return usual
 
     def _with_sizes(self, sizes: Sizes) -> Weights:
-        network = build_without_values(lambda: build_network(self.network, sizes.channels, sizes.classes))
-        return {name: one for name, one in network.state_dict(keep_vars=True).items() if isinstance(one, torch.Tensor)}
+        if self.network.name in MODELS and not self.network.options:
+            return _of_built_in(self.network.name, sizes)
+        return _shapes(self.network, sizes)
+
+
+@cache
+def _of_built_in(name: str, sizes: Sizes) -> Weights:
+    """Return the tensors of one of kdtune's own networks: weights that do not fit are compared with each of them."""
+    return _shapes(Component(name=name), sizes)
+
+
+def _shapes(network: Component, sizes: Sizes) -> Weights:
+    built = build_without_values(lambda: build_network(network, sizes.channels, sizes.classes))
+    return {name: one for name, one in built.state_dict(keep_vars=True).items() if isinstance(one, torch.Tensor)}
 
 
 def _solutions(one: Weights, other: Weights, given: Weights, size: int, other_size: int) -> Iterator[int]:

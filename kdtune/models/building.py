@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.nn.parameter import UninitializedParameter
+from torch.overrides import TorchFunctionMode
 
 from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.catalog import cause_of
@@ -64,10 +65,21 @@ def build_without_values(build: Callable[[], torch.nn.Module]) -> torch.nn.Modul
     """
     with torch.random.fork_rng(devices=[]):
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _Unfilled():
                 return build()
         except UsageError:
             return build().to("meta")
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out the initialisation of tensors without values, which torch checks at length for nothing."""
+
+    _FILLS = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self._FILLS and args and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def accepts_channels(component: Component) -> bool:

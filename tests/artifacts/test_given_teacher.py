@@ -17,6 +17,7 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.artifacts.weight_files import read_weight_file
 from kdtune.catalog.builtin import MODELS, models_of
 from kdtune.errors import KdtuneError, Remark, UsageError
+from kdtune.models.building import build_without_values
 from kdtune.specs import load_study
 from kdtune.specs.teacher_identity import teacher_key
 from tests.forked import Forked
@@ -167,7 +168,7 @@ def test_a_remark_names_the_weights_that_were_used(study, file, tmp_path, conten
 
 def test_plain_weights_give_no_remark(study, file, recwarn):
     with_given_teacher(study, file)
-    assert not recwarn.list
+    assert not [one for one in recwarn.list if issubclass(one.category, Remark)]  # others come from collected garbage
 
 
 def test_a_part_of_a_larger_tensor_is_kept_without_the_rest(study, tmp_path):
@@ -178,12 +179,18 @@ def test_a_part_of_a_larger_tensor_is_kept_without_the_rest(study, tmp_path):
     assert kept.stat().st_size * 20 < (tmp_path / "large.pt").stat().st_size
 
 
+def zeros_of(name, classes):
+    """Weights that need no random numbers, since only their shapes matter."""
+    shapes = build_without_values(lambda: MODELS.load(name)(3, classes)).state_dict()
+    return {key: torch.zeros(one.shape, dtype=one.dtype) for key, one in shapes.items()}
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_network_can_be_given(name, tmp_path):
     study = load_study("cifar100-hkd", overrides=[f"teacher={name}"])
-    torch.save(weights_of(name, 3, 100), tmp_path / "mine.pt")
+    torch.save(zeros_of(name, 100), tmp_path / "mine.pt")
     assert with_given_teacher(study, tmp_path / "mine.pt").teacher_weights
-    torch.save(weights_of(name, 3, 10), tmp_path / "mine.pt")
+    torch.save(zeros_of(name, 10), tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt").startswith("is for 10 classes, cifar100 has 100: ")
 
 

@@ -55,6 +55,10 @@ FILES = {
 }
 
 
+TRAINING = {"epochs": 1, "batch_size": 64, "learning_rate": 0.05}
+SHORT = {**OWN, "training": TRAINING, "teacher_training": TRAINING}
+
+
 class StopAfterOne(kdtune.Watcher):
     """Stops a study when its second trial starts."""
 
@@ -83,7 +87,7 @@ def stopped(tmp_path_factory):
         patch.chdir(checkout)
         patch.setenv("KDTUNE_CACHE_DIR", str(place / "cache"))
         watcher = StopAfterOne()
-        study = small_study(**{**OWN, "strategies": strategies})
+        study = small_study(**{**SHORT, "strategies": strategies})
         found = kdtune.run_study(study, inline=True, watcher=watcher, cancel=watcher.cancel)
         assert found.exit_code == 130
     return checkout
@@ -116,7 +120,7 @@ def test_a_moved_study_goes_on_with_its_teacher_and_its_trials(moved, monkeypatc
     assert len(teachers) == 1
     # A strategy may be added, since the study of the moved files is the same.
     monkeypatch.chdir(moved)
-    added = kdtune.run_study(small_study(**{**OWN, "strategies": {"fixed": {}}}), inline=True)
+    added = kdtune.run_study(small_study(**{**SHORT, "strategies": {"fixed": {}}}), inline=True)
     assert added.exit_code == 0, added.errors
     assert sorted((stopped.parent / "cache" / "teachers").iterdir()) == teachers
     assert {result["strategy"] for result in kdtune.compare("results").results} == {"highs", "warm", "fixed"}

@@ -14,7 +14,9 @@ from kdtune.specs import load_study
 from tests.studies import outcome_of, small_study
 
 STRATEGIES = {"fixed": {}, "none": {}}
-VARIED = small_study(strategies=STRATEGIES, vary=["teacher", "split"])
+TRAINING = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05}
+SHORT = {"strategies": STRATEGIES, "training": TRAINING, "teacher_training": TRAINING}
+VARIED = small_study(**SHORT, vary=["teacher", "split"])
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def folders(found):
 
 def test_each_repeat_is_the_plain_study_with_its_seeds(varied, tmp_path):
     seeds = dict.fromkeys(("seed", "split_seed", "teacher_seed"), 1)
-    plain = kdtune.run_study(small_study(strategies=STRATEGIES, repeats=1, **seeds), out=tmp_path, inline=True)
+    plain = kdtune.run_study(small_study(**SHORT, repeats=1, **seeds), out=tmp_path, inline=True)
     second = [outcome_of(one)["repeats"][1] for one in varied.results]
     assert second == [outcome_of(one)["repeats"][0] for one in plain.results]
     one, other = folders(varied)[0], folders(plain)[0]

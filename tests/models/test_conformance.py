@@ -10,6 +10,6 @@ from kdtune.testing.networks import NetworkConformance
 class TestBuiltIn(NetworkConformance):
     image_shape = (1, 28, 28)
 
-    @pytest.fixture(params=models_of("classification"))
+    @pytest.fixture(scope="class", params=models_of("classification"))
     def network(self, request):
         return Component(name=request.param)

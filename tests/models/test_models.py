@@ -55,6 +55,17 @@ def build(name, num_classes=100):
     return MODELS.load(name)(3, num_classes)
 
 
+#: Multiply-adds that were counted, by the network's name, classes and pixels.
+counted = {}
+
+
+def multiply_adds(name, classes, pixels, model=None):
+    key = name, classes, pixels
+    if key not in counted:
+        counted[key] = count_operations(model or build(name, num_classes=classes), 3, pixels, pixels).macs
+    return counted[key]
+
+
 def parameters_of(model):
     return sum(parameter.numel() for parameter in model.parameters())
 
@@ -66,7 +77,7 @@ def test_every_model_is_counted():
 @pytest.mark.parametrize(("name", "counts"), COUNTS.items(), ids=str)
 def test_parameters_and_multiply_adds(name, counts):
     model = build(name)
-    assert (parameters_of(model), *(count_operations(model, 3, size, size).macs for size in (32, 64))) == counts
+    assert (parameters_of(model), *(multiply_adds(name, 100, size, model) for size in (32, 64))) == counts
 
 
 @pytest.mark.parametrize(("name", "millions"), PUBLISHED_PARAMETERS.items())
@@ -76,13 +87,15 @@ def test_the_published_number_of_parameters(name, millions):
 
 @pytest.mark.parametrize(("name", "classes", "pixels", "gmacs"), PUBLISHED_GMACS)
 def test_the_multiply_adds_that_the_papers_figures_fit(name, classes, pixels, gmacs):
-    assert round(count_operations(build(name, num_classes=classes), 3, pixels, pixels).macs / 1e9, 4) == gmacs
+    assert round(multiply_adds(name, classes, pixels) / 1e9, 4) == gmacs
 
 
-@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_logits_have_the_shape_of_batch_and_classes(name, channels):
+def test_logits_have_the_shape_of_batch_and_classes(name, monkeypatch):
+    """The suite in ``test_conformance.py`` has grey images of 28x28."""
+    # A normalisation changes no shape, and is the slowest part of a pass without arithmetic.
+    monkeypatch.setattr(torch.nn.BatchNorm2d, "forward", lambda norm, maps: maps)
     with torch.device("meta"):  # shapes without arithmetic
-        model = MODELS.load(name)(channels, 7)
-        shapes = {pixels: model(torch.empty(2, channels, pixels, pixels)).shape for pixels in (28, 32, 64)}
-    assert shapes == dict.fromkeys((28, 32, 64), (2, 7))
+        model = MODELS.load(name)(3, 7)
+        shapes = {pixels: model(torch.empty(2, 3, pixels, pixels)).shape for pixels in (32, 64)}
+    assert shapes == dict.fromkeys((32, 64), (2, 7))

@@ -19,7 +19,7 @@ VARIANTS = [
     Component(name="stochastic", options={"draw": "sample", "scale": "log"}),
     Component(name="stochastic", options={"scale": "uniform"}),
     Component(name="none", options={"longer": 2.5}),
-    Component(name="optuna", options={"pruning": True}),
+    Component(name="optuna", options={"pruning": True, "trials": 4}),
     Component(name="random", options={"trials": 1}),
     Component(name="best-of", options={"of": "fixed", "tau": 7, "trials": 3}),
     Component(name="best-of", options={"draw": "epoch", "trials": 1}),

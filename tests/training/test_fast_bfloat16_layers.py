@@ -50,7 +50,7 @@ def trained(model, images, labels, steps, place=lambda model: model):
         return model.state_dict(), model.eval()(images)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "bias_then_stride"])
+@pytest.mark.parametrize("name", ["mobilenet_v2_half", "bias_then_stride"])
 def test_derivatives_in_forward_mode_come_to_the_same(name):
     plain = network(name).double()
     lean = deepcopy(plain).to(memory_format=torch.channels_last)
@@ -67,14 +67,14 @@ def test_derivatives_in_forward_mode_come_to_the_same(name):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2", "vgg8", "resnet20", "bias_then_stride"])
+@pytest.mark.parametrize("name", ["mobilenet_v2_half", "shufflenet_v2", "vgg8", "resnet20", "bias_then_stride"])
 def test_trainings_in_double_precision_come_to_the_same(name, layout):
     plain = network(name).double()
     images, labels = torch.randn(6, 3, 17, 16).double(), torch.arange(6)
     lean = deepcopy(plain).to(memory_format=layout)
     make_lean(lean, channels_last=layout is torch.channels_last)
     (wanted, says), (got, also) = (
-        trained(model, images.contiguous(memory_format=layout), labels, steps=4) for model in (plain, lean)
+        trained(model, images.contiguous(memory_format=layout), labels, steps=2) for model in (plain, lean)
     )
     assert list(got) == list(wanted)
     for key, value in wanted.items():
@@ -84,7 +84,7 @@ def test_trainings_in_double_precision_come_to_the_same(name, layout):
 
 def test_in_bfloat16_gradients_are_as_near_to_the_exact_ones_as_those_of_the_plain_layers():
     torch.manual_seed(0)
-    images, weighed = torch.randn(64, 16, 32, 32), torch.randn(64, 24)
+    images, weighed = torch.randn(32, 16, 16, 16), torch.randn(32, 24)
     numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
     block = nn.Sequential(InvertedResidual(16, 24, 2, 6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 

@@ -20,9 +20,17 @@ AUGMENTED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory):
+    """A folder for trained teachers, which need not be trained anew for each test."""
+    return tmp_path_factory.mktemp("teachers")
+
+
 @pytest.fixture
-def context_of(monkeypatch, tmp_path):
-    """Makes a training context for the digits study; keywords replace fields of it."""
+def context_of(monkeypatch, tmp_path, teachers):
+    """Makes a training context for the digits study; keywords replace fields of it. Each test has its own logits."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "teachers").symlink_to(teachers)
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
 
     def make(*overrides, **fields):
@@ -232,7 +240,7 @@ def test_every_way_computes_the_same_to_its_rounding(precision, tolerance, layou
 def test_a_frozen_network_says_the_same_bit_for_bit():
     from kdtune.catalog.builtin import MODELS
 
-    images = torch.randn(8, 3, 32, 32)
+    images = torch.randn(2, 3, 32, 32)
     for layout in ("contiguous", "channels_last"):
         arithmetic = Arithmetic(CPU, Numerics(precision="bfloat16", memory_layout=layout, compile="off"))
         model = arithmetic.place(MODELS.load("vgg8")(3, 10), built_in=True).eval()
@@ -244,7 +252,7 @@ def test_a_frozen_network_says_the_same_bit_for_bit():
 
 def test_a_training_in_bfloat16_keeps_its_weights_in_float32_and_learns(context_of):
     numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
-    context = context_of("training.epochs=6", numerics=numerics, teacher_logits="live")
+    context = context_of("training.epochs=4", numerics=numerics, teacher_logits="live")
     distiller = context.distiller(recipe_of(context.study, {"tau": 4}), 0)
     first = distiller.train_epoch()
     while not distiller.done:
@@ -298,7 +306,8 @@ class _Reads(torch.utils._python_dispatch.TorchDispatchMode):
 @pytest.mark.parametrize("mode", ["live", "replay"])
 @pytest.mark.parametrize("point", [{"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}], ids=str)
 def test_no_epoch_needs_a_value_from_the_device(context_of, point, mode):
-    context = context_of("training.augment=['crop', 'flip', 'rotate', 'resized-crop', 'jitter']", teacher_logits=mode)
+    augment = "training.augment=['crop', 'flip', 'rotate', 'resized-crop', 'jitter']"
+    context = context_of(augment, "training.batch_size=150", teacher_logits=mode)
     distiller = context.distiller(recipe_of(context.study, point), 0)
     list(distiller.steps())
     distiller.epoch += 1
