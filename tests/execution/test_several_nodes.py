@@ -34,7 +34,7 @@ BARE = {"include_log_monitor": False, "include_dashboard": False, "no_monitor": 
 
 
 @pytest.fixture(scope="module")
-def cluster(without_ray):
+def cluster():
     """A cluster of one node with one core and two make-believe GPUs, which a test may add nodes to."""
     # A dead node is noticed in a second instead of fifteen.
     noticed = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}

@@ -21,7 +21,7 @@ from tests.studies import small_study
 
 
 @pytest.fixture(autouse=True)
-def no_ray(without_ray, monkeypatch):
+def no_ray(monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("a plan starts no Ray")
 

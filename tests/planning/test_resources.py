@@ -29,7 +29,7 @@ MANY = 4096.0
 
 
 @pytest.fixture(autouse=True)
-def no_ray(without_ray, monkeypatch):
+def no_ray(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
@@ -182,7 +182,7 @@ def test_a_process_that_is_not_a_worker_uses_and_charges_only_the_first_gpu(monk
 
 
 @pytest.fixture(scope="module")
-def four_gpus(without_ray):
+def four_gpus():
     """A node with four GPUs that are not there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CUDA_VISIBLE_DEVICES")  # by which the suite hides a machine's own GPUs

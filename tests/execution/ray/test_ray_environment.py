@@ -70,7 +70,7 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("name", "value", "seen"), VARIABLES)
-def test_variables_of_the_user_neither_break_nor_change_a_study(monkeypatch, without_ray, name, value, seen):
+def test_variables_of_the_user_neither_break_nor_change_a_study(monkeypatch, name, value, seen):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv(name, value)
     with ray_environment():
@@ -117,20 +117,20 @@ def no_home(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
 
 
-def test_without_a_home_folder_ray_uses_the_cache(monkeypatch, tmp_path, without_ray, no_home):
+def test_without_a_home_folder_ray_uses_the_cache(monkeypatch, tmp_path, no_home):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     with ray_environment():
         assert os.environ["HOME"] == str(tmp_path)
     assert "HOME" not in os.environ
 
 
-def test_without_a_home_folder_and_a_cache_the_variable_to_set_is_named(monkeypatch, without_ray, no_home):
+def test_without_a_home_folder_and_a_cache_the_variable_to_set_is_named(monkeypatch, no_home):
     monkeypatch.delenv("KDTUNE_CACHE_DIR", raising=False)
     with pytest.raises(UsageError, match="set KDTUNE_CACHE_DIR"), ray_environment():
         pass
 
 
-def test_ray_gets_a_token_if_the_home_folder_is_not_writable(monkeypatch, tmp_path, without_ray):
+def test_ray_gets_a_token_if_the_home_folder_is_not_writable(monkeypatch, tmp_path):
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "file").touch()

@@ -14,7 +14,7 @@ from kdtune.results.folder import StudyFolder
 
 
 @pytest.fixture
-def meeting(without_ray, tmp_path, monkeypatch):
+def meeting(tmp_path, monkeypatch):
     """Registry folder of meters for this test alone."""
     folder = tmp_path / "meeting"
     monkeypatch.setattr("kdtune.energy.neighbours.shared_folder", lambda: folder)
