@@ -10,12 +10,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from multiprocessing.forkserver import ensure_running
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
+from unittest.mock import patch
 
 from tests.forked_workers import fork_workers_from_here
 from tests.studies import command
+from tests.worker_server import IMPORTED, OF_PYARROW
 
 #: Its processes are forks of a process that has imported all this.
 SERVER = multiprocessing.get_context("forkserver")
@@ -40,8 +45,18 @@ SERVER.set_forkserver_preload(
         "scipy.stats",
         "sqlalchemy.orm",
         "alembic.command",
+        *IMPORTED,
     ]
 )
+
+
+def fork(target: Callable[..., object], *arguments: Any) -> BaseProcess:
+    """Start a process that is forked from the server, and calls a function."""
+    with patch.dict(os.environ, OF_PYARROW):
+        ensure_running()
+    process = SERVER.Process(target=target, args=arguments, daemon=True)
+    process.start()
+    return process
 
 
 class Forked:
@@ -71,8 +86,7 @@ class Forked:
         streams = (str(said), str(said)) if said else (self._out.name, self._err.name)
         place, variables = str(cwd or Path.cwd()), {**os.environ, **environment}
         given = (code, list(arguments), place, variables, streams, forks_workers)
-        self._process = SERVER.Process(target=_run, args=given, daemon=True)
-        self._process.start()
+        self._process = fork(_run, *given)
         self.pid = self._process.pid
 
     @property

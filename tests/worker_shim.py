@@ -1,4 +1,4 @@
-"""What a daemon of Ray starts in a worker's place; see ``tests/forked_workers.py``.
+"""What a daemon of Ray starts in the place of a worker or an agent; see ``tests/forked_workers.py``.
 
 It imports only modules that are part of the interpreter, so that it takes milliseconds.
 """
@@ -10,16 +10,18 @@ import os
 import sys
 
 
-def is_forked(address: str, arguments: list[str]) -> bool:
-    """Return whether the server has forked the worker.
+def is_forked(address: str, arguments: list[str], is_agent: bool) -> bool:
+    """Return whether the server has forked the process; wait for the end of an agent, as the daemon does.
 
     Args:
         address: Abstract address of the server's socket.
-        arguments: Script of the worker and its arguments.
+        arguments: Script of the process and its arguments.
+        is_agent: Whether it is an agent of the daemon and not a worker.
     """
     cores, blocked = os.sched_getaffinity(0), _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     folder = os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all else
-    message = marshal.dumps((arguments, dict(os.environ), folder, list(cores), [int(number) for number in blocked]))
+    of_process = (arguments, dict(os.environ), folder, list(cores), [int(number) for number in blocked], is_agent)
+    message = marshal.dumps(of_process)
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
@@ -27,16 +29,20 @@ def is_forked(address: str, arguments: list[str]) -> bool:
         sent = connection.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
         connection.sendall(message[sent:])
         connection.shutdown(_socket.SHUT_WR)
-        return connection.recv(16) == b"forked"
+        if connection.recv(7) != b"forked":
+            return False
     except OSError:
         return False  # the server has ended
+    if is_agent:
+        connection.recv(1)  # until the agent has ended, which has the other end
+    return True
 
 
 def main() -> None:
-    address, setup, *arguments = sys.argv[1:]
-    worker = [word for word in arguments if word != "--language=PYTHON"]  # which only the setup reads
-    if not is_forked(address, worker):
-        os.execv(sys.executable, [sys.executable, setup, *arguments])
+    address, first, *arguments = sys.argv[1:]  # the first is the setup of a worker, and an option of Python of an agent
+    process = [word for word in arguments if word != "--language=PYTHON"]  # which only the setup reads
+    if not is_forked(address, process, first == "-u"):
+        os.execv(sys.executable, [sys.executable, first, *arguments])
 
 
 main()

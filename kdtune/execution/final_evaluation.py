@@ -58,8 +58,9 @@ def evaluate(
         assert chosen is not None
         if one := found.get(candidate.repeat):
             log.evaluation(one.repeat, chosen.id, one.metrics, _deployed(one, starts.get(one.repeat), study.objective))
-        else:  # its last checkpoint is lost, so the last epoch is trained again
+        else:
             log.reopen(chosen)
+            context.watcher.message(f"trial {chosen.id}: its last checkpoint is lost; resume the study to continue it")
 
 
 def _write_documents(folder: StrategyFolder, study: Study, model: EvaluatedModel) -> None:

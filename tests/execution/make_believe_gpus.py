@@ -24,13 +24,27 @@ NVML = {
 
 
 def put_into_worker():
-    """Put the GPUs into this process; workers of Ray do so before they import kdtune, which needs torch for them."""
-    import kdtune.planning.resources
+    """Put the GPUs into this process, a worker of Ray, whether or not it has imported kdtune already.
+
+    A training, which lasts until nodes have joined and died, leaves the CPU to them.
+    """
+    from kdtune.execution.trial_training import TrialTraining
+    from kdtune.planning import resources
 
     for name, function in NVML.items():
         setattr(pynvml, name, function)
-    kdtune.planning.resources.gpu_shares = _shares
+    shares = resources.gpu_shares
+    for module in list(sys.modules.values()):
+        if vars(module).get("gpu_shares") is shares:
+            module.gpu_shares = _shares
     sys.modules["kdtune.artifacts.device_choice"] = SimpleNamespace(pick_device=_cpu)
+    epoch = TrialTraining._epoch
+
+    def epoch_after_a_pause(training):
+        time.sleep(0.2)
+        return epoch(training)
+
+    TrialTraining._epoch = epoch_after_a_pause
 
 
 def _shares(gpus):

@@ -2,35 +2,47 @@
 
 import os
 import subprocess
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from benchmarks import driving, faults, kills
 from kdtune.energy.ledger import read
 from kdtune.results.epoch_log import read_epochs
+from tests import forked
 from tests.studies import here
 
 pytestmark = pytest.mark.study
 
-#: Three temperatures and 25 epochs instead of four and 120: enough for faults in the middle of a training. One worker,
+#: Two temperatures and 8 epochs instead of four and 120: enough for faults in the middle of a training. One worker,
 #: since a command that waits for the start of another one would be ended by its watching thread.
-STUDY = ["study", "digits-hkd", "-s", kills.STRATEGY, "--repeats", "1", "--epochs", "25"]
-STUDY += ["--set", "search_space.tau.step=9", "--max-concurrent", "1", "--set", "loss=./held.py:held"]
+STUDY = ["study", "digits-hkd", "-s", kills.STRATEGY, "--repeats", "1", "--epochs", "8"]
+STUDY += ["--set", "teacher_training.epochs=2", "--set", "teacher_training.milestones=[1]"]
+STUDY += ["--set", "search_space.tau.step=18", "--max-concurrent", "1", "--set", "loss=./held.py:held"]
 
-#: A loss, which waits while the file ``hold`` exists and the study has reported more epochs than the file says. So the
-#: training is in the middle when the fault occurs, however long that takes.
+#: With a budget, which is checked after each epoch, each epoch is reported at once.
+REPORTS_EACH_EPOCH = ["--max-kwh", "1"]
+
+#: A loss, which waits while a file ``hold-2`` exists and the study has reported more than two epochs. So the training
+#: is in the middle when the fault occurs, however long that takes.
 HELD = """
 import time
 from pathlib import Path
 
 import torch.nn.functional as F
 
-HOLD = Path(__file__).with_name("hold")
-EPOCHS = HOLD.parent / "results" / "digits-hkd" / "grid" / "epochs.jsonl"
+PLACE = Path(__file__).parent
+EPOCHS = PLACE / "results" / "digits-hkd" / "grid" / "epochs.jsonl"
+
+
+def must_wait():
+    reported = EPOCHS.read_bytes().count(b"\\n") if EPOCHS.exists() else 0
+    return any(reported > int(path.name[5:]) for path in PLACE.glob("hold-*"))
 
 
 def held(student, teacher, labels, temperature, alpha):
-    while HOLD.exists() and EPOCHS.exists() and EPOCHS.read_bytes().count(b"\\n") > int(HOLD.read_text() or "0"):
+    while must_wait():
         time.sleep(0.01)
     softened = F.softmax(teacher / temperature.teacher, dim=1)
     distillation = F.cross_entropy(student / temperature.student, softened)
@@ -57,16 +69,24 @@ def begin(place, arguments):
         return len(read_epochs(faults.strategy_folder(place) / "epochs.jsonl"))
 
     known = reported()
-    (place / "hold").write_text(str(known))
-    process = driving.begin(arguments, place)
-    driving.wait_for(process, lambda: reported() > known)
+    (place / f"hold-{known}").touch()
+    process = forked.begin([*arguments, *REPORTS_EACH_EPOCH], place)
+    driving.wait_for(process, lambda: reported() > known and has_checkpoints(place))
     return process
+
+
+def has_checkpoints(place):
+    return any(path.suffix == ".pt" for folder in faults.checkpoints(place) for path in folder.iterdir())
+
+
+def let_go(place):
+    for path in place.glob("hold-*"):
+        path.unlink()
 
 
 def ended(place, study):
     """Exit code and messages of a command under a fault."""
     code = study.wait()  # Ray alone would end the process too, after 60 s and without a message
-    (place / "hold").unlink(missing_ok=True)
     assert "Traceback" not in (place / "said.txt").read_text()
     return code, faults.told(place)
 
@@ -79,8 +99,13 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
     study = begin(place, STUDY)
+    descendants = psutil.Process(study.pid).children(recursive=True)
     faults.kill_daemon("gcs_server")(place, study)
     code, told = ended(place, study)
+    for process in descendants:  # a worker, which notices later that Ray has died, would continue the training
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    let_go(place)
     assert code == 1 and told[-1] == go_on
     assert "Ray's gcs_server (process" in told[-2] and told[-2].endswith("died")
     # The meter died with Ray; the command closed its ledger.
@@ -90,12 +115,13 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     if mounted:
         study = begin(place, resume)
         faults.fill_disk(place, study)
-        (place / "hold").unlink()
+        let_go(place)
         code, told = ended(place, study)
         assert code == 1 and told[-1] == go_on
         assert "cannot be written (No space left on device); free space there" in told[-2]
         faults.empty_disk(place)
 
+    assert has_checkpoints(place)
     faults.spoil_checkpoints(place)
     resumed = here("resume", str(place / "results" / "digits-hkd"), cwd=place)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr

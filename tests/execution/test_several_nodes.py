@@ -2,13 +2,9 @@
 
 import itertools
 import os
-import shlex
-import signal
 import subprocess
-import sys
 import threading
 
-import psutil
 import pynvml
 import pytest
 import ray
@@ -24,9 +20,11 @@ from kdtune.errors import KdtuneError, MachineError
 from kdtune.execution.node_meter import NodeMeter
 from kdtune.execution.ray.meter_actor import NodeMeterActor
 from kdtune.execution.ray.ray_executor import RayExecutor
+from kdtune.execution.ray.ray_start import only_needed_daemons
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
+from tests.execution.late_node import LateNode
 from tests.execution.make_believe_gpus import NVML
 from tests.studies import small_study
 from tests.waiting import wait_for
@@ -43,7 +41,8 @@ def cluster(without_ray):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CUDA_VISIBLE_DEVICES")  # by which the suite hides a machine's own GPUs
         head = {"num_cpus": 1, "num_gpus": 2, "_system_config": noticed, **BARE}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+        with only_needed_daemons():
+            cluster = Cluster(initialize_head=True, head_node_args=head)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -83,42 +82,6 @@ def test_a_meter_refuses_a_process_of_another_machine():
 
 
 # --- nodes that join, and nodes that die ---------------------------------------------------------------------------
-
-
-class LateNode:
-    """A node with its own host name that joins a cluster and dies on request.
-
-    Where the driver has the folder ``hides``, the node has an empty folder of its own.
-    """
-
-    def __init__(self, address, name):
-        self.name, self.hides, self._address, self._process = name, None, address, None
-
-    def join(self):
-        ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self._address}", "--block"]
-        resources = ["--num-cpus=1", "--num-gpus=2", '--resources={"late": 1}', "--disable-usage-stats"]
-        hide = f"mount -t tmpfs none {shlex.quote(str(self.hides))} && " if self.hides else ""
-        inside = ["sh", "-c", f'hostname {self.name} && {hide}exec "$@"', "sh", *ray_start, *resources]
-        environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
-        self._process = subprocess.Popen(
-            ["unshare", "--uts", "--mount", *inside],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def die(self):
-        if self._process is None:
-            return
-        ended = [psutil.Process(self._process.pid)]
-        ended += ended[0].children(recursive=True)
-        for one in ended:
-            try:
-                one.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        self._process.wait()
-        self._process = None
 
 
 @pytest.fixture
@@ -282,9 +245,9 @@ def test_a_study_uses_gpus_of_nodes_that_join_and_fails_no_trial_when_one_dies(
 
 
 @pytest.mark.study
-def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
+def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(cluster, tmp_path):
     """Two meters on this machine represent those of two machines."""
-    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, 0.0, two_nodes)
+    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, 0.0, cluster.address)
     session.start()
     try:
         session.settle()
