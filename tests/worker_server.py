@@ -52,8 +52,9 @@ IMPORTED = (
 #: visible is read later, when CUDA starts.
 _READ_BY_IMPORTS = ("KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH")
 
-#: The one among them that is read later, by each call of ``breakpoint``. Ray sets it in a process that has used it.
-_READ_LATER = "PYTHONBREAKPOINT"
+#: Those among them that are read later: by each call of ``breakpoint``, and whenever torch compiles. Ray and torch set
+#: them in a process that has used them.
+_READ_LATER = {"PYTHONBREAKPOINT", "TORCHINDUCTOR_CACHE_DIR"}
 
 #: Setting by which the memory allocator of pyarrow has no thread.
 OF_PYARROW = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -187,7 +188,7 @@ def _can_be_forked(worker: Request) -> bool:
             return False
     names = {name for name in {*worker.environment, *os.environ} if name.startswith(_READ_BY_IMPORTS)}
     values = {**_OF_THE_SERVER, **worker.environment}
-    return all(values.get(name) == os.environ.get(name) for name in names - {_READ_LATER})
+    return all(values.get(name) == os.environ.get(name) for name in names - _READ_LATER)
 
 
 def _run(worker: Request) -> NoReturn:

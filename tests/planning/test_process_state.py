@@ -21,8 +21,7 @@ from tests.studies import small_study
 assert kdtune.check_study(small_study()).faults == [] and "torch" in sys.modules
 
 # From here on, the workers of every Ray are forked, with one thread each.
-from kdtune.execution.ray import opening
-from tests.forked_workers import fork_workers_from_here
+from tests.forked_workers import fork_workers, fork_workers_from_here
 fork_workers_from_here()
 del os.environ["OMP_NUM_THREADS"]
 import codecarbon, numpy, optuna, ray, torch
@@ -62,8 +61,7 @@ logging.getLogger("codecarbon").setLevel(logging.WARNING)
 logging.getLogger("ray").setLevel(logging.WARNING)
 signal.signal(signal.SIGUSR1, lambda *_: None)
 warnings.simplefilter("once")
-with opening.ray_environment():
-    pass  # which lets the workers be forked
+fork_workers()
 with only_needed_daemons():
     ray.init(address="local", num_cpus=2, include_dashboard=False)
 for stream in (sys.stdout, sys.stderr):
