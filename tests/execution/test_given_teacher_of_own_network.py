@@ -11,7 +11,6 @@ from kdtune.errors import UsageError
 from tests.execution.own_components import OWN
 from tests.studies import small_study
 
-
 SHORT = {**small_study()["training"], "epochs": 1}
 
 
