@@ -11,9 +11,12 @@ from kdtune.errors import UsageError
 from tests.execution.own_components import OWN
 from tests.studies import small_study
 
+SHORT = {**small_study()["training"], "epochs": 1}
+
 
 def run(**arguments):
-    study = small_study(**{**OWN, "strategies": {"fixed": {"tau": 4}}, **arguments.pop("changes", {})})
+    given = {**OWN, "strategies": {"fixed": {"tau": 4}}, "training": SHORT, **arguments.pop("changes", {})}
+    study = small_study(**given)
     return kdtune.run_study(study, inline=True, **arguments)
 
 

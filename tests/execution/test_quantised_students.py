@@ -40,8 +40,12 @@ model = torch.export.load("student-int8.pt2").module()
 """
 
 
+TRAINING = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05}
+
+
 def study(strategies=STRATEGIES, **changes):
-    return small_study(strategies=strategies, teacher="convnet_4_8_16", repeats=1, **changes)
+    given = {"teacher": "convnet_4_8_16", "training": TRAINING, "teacher_training": TRAINING, "repeats": 1, **changes}
+    return small_study(strategies=strategies, **given)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Strategies, temperatures and losses of users that are wrong in all the ways that a check has to name."""
 
+from contextlib import chdir
+
 import pytest
 import torch
 
@@ -316,15 +318,41 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def check(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+@pytest.fixture(scope="module")
+def check(folder):
+    """Check the small study with some changes."""
 
     def check(**changes):
         changes = {"strategies": {"fixed": {}}, "numerics": {"precision": "float32"}, **changes}
-        return check_study(small_study(**changes), [], data_dir(None), None, torch.device("cpu"), 1)
+        with chdir(folder):
+            return check_study(small_study(**changes), [], data_dir(None), None, torch.device("cpu"), 1)
 
     return check
+
+
+def faults_by_name(faults, names):
+    """The faults under the label of each name; each lies in the table of a strategy."""
+    label_of = {f"strategies.{name.lower()}": name for name in names}
+    found = {name: [] for name in names}
+    for fault in faults:
+        found[label_of[".".join(fault.key.split(".")[:2])]].append(fault)
+    return found
+
+
+#: All wrong strategies as those of one study.
+ALL_STRATEGIES = {name.lower(): {"strategy": f"./search.py:{name}"} for name in STRATEGIES}
+
+
+@pytest.fixture(scope="module")
+def faults_of_strategies(check):
+    return check(strategies=ALL_STRATEGIES).faults
+
+
+@pytest.fixture(scope="module")
+def faults_of_temperatures(check):
+    strategies = {name.lower(): {"strategy": "single", "temperature": f"./tau.py:{name}"} for name in TEMPERATURES}
+    del strategies["function"]  # is refused before the others are looked at
+    return faults_by_name(check(strategies=strategies).faults, TEMPERATURES)
 
 
 def assert_named(fault, key, parts):
@@ -334,23 +362,32 @@ def assert_named(fault, key, parts):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_strategy_whose_first_round_cannot_be_trained_is_named(check, name):
-    own = {"mine": {"strategy": f"./search.py:{name}"}}
-    found = check(strategies=own).faults
-    assert_named(found[0], "strategies.mine", STRATEGIES[name])
+def test_a_strategy_whose_first_round_cannot_be_trained_is_named(faults_of_strategies, name):
+    found = faults_by_name(faults_of_strategies, STRATEGIES)[name]
+    assert_named(found[0], f"strategies.{name.lower()}", STRATEGIES[name])
     assert "search.py:" + name in found[0].problem
-    with pytest.raises(SpecError) as told:  # a run refuses it in the same words, before anything starts
-        validate_run_arguments(small_study(strategies=own), "all", Budget())
-    assert [fault.problem for fault in told.value.faults] == [fault.problem for fault in found]
 
 
-@pytest.mark.parametrize("name", TEMPERATURES)
-def test_a_temperature_that_cannot_be_used_is_named(check, name):
-    found = check(strategies={"mine": {"strategy": "single", "temperature": f"./tau.py:{name}"}}).faults
-    assert len(found) == 1
-    key = "strategies.mine.strategy" if name == "function" else "strategies.mine"
-    assert_named(found[0], key, TEMPERATURES[name])
-    assert "tau.py:" + name in found[0].problem
+def test_a_run_refuses_wrong_strategies_in_the_same_words_before_anything_starts(
+    faults_of_strategies, folder, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SpecError) as told:
+        validate_run_arguments(small_study(strategies=ALL_STRATEGIES), "all", Budget())
+    assert [fault.problem for fault in told.value.faults] == [fault.problem for fault in faults_of_strategies]
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPERATURES if name != "function"])
+def test_a_temperature_that_cannot_be_used_is_named(faults_of_temperatures, name):
+    (found,) = faults_of_temperatures[name]
+    assert_named(found, f"strategies.{name.lower()}", TEMPERATURES[name])
+    assert "tau.py:" + name in found.problem
+
+
+def test_a_function_is_no_temperature(check):
+    (found,) = check(strategies={"mine": {"strategy": "single", "temperature": "./tau.py:function"}}).faults
+    assert_named(found, "strategies.mine.strategy", TEMPERATURES["function"])
+    assert "tau.py:function" in found.problem
 
 
 @pytest.mark.parametrize("name", WRONG_LOSSES)

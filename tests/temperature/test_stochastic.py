@@ -8,7 +8,7 @@ from kdtune.specs.seeds import derive_seed
 from kdtune.temperature.base import PolicyContext
 from kdtune.temperature.stochastic import Options, StochasticTemperature
 
-STEPS = 20_000
+STEPS = 5_000
 LOGITS = torch.zeros(2, 3)
 
 
@@ -67,7 +67,7 @@ def test_without_a_step_a_logarithmic_interval_is_drawn_evenly_in_the_logarithm(
 
 
 def test_each_batch_draws_anew():
-    # Of 20,000 even draws from 19 points, one in 19 repeats the one before.
+    # Of 5,000 even draws from 19 points, one in 19 repeats the one before.
     taus = drawn(low=2, high=20, step=1)
     assert is_near(int((taus[1:] == taus[:-1]).sum()), 1 / 19)
 

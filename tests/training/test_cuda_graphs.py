@@ -69,13 +69,13 @@ def test_recording_leaves_no_trace(cuda):
     assert count >= 1.0
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("batch_size", [16, 11])
+@pytest.mark.parametrize(("optimizer", "batch_size"), [("sgd", 16), ("adam", 11)])
 def test_everything_that_a_training_changes_is_restored_after_a_recording(
     training, cuda, monkeypatch, optimizer, batch_size
 ):
     monkeypatch.setattr(captured_steps, "graph_maker", lambda device: lambda: OnCpu(device, None))
-    captures, given = CapturedSteps(CPU), {"optimizer": optimizer, "batch_size": batch_size, **CHANGED}
+    captures = CapturedSteps(CPU)
+    given = {"optimizer": optimizer, "batch_size": batch_size, "epochs": 2, **CHANGED}
     # Without a warm-up before it, so that graphs are recorded in the middle of an epoch.
     learned, kept, phases = {"temperature": "ctkd"}, {"temperature": "dts"}, {"loss": "annealing"}
     of_images, of_loss = {"temperature": "normkd"}, {"loss": "max-logit", "tau": 2}

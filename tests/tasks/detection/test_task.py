@@ -125,8 +125,9 @@ def learned(splits, teacher, study, point):
     return metrics
 
 
-@pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("loss", ["hkd", "cmc"])
+@pytest.mark.parametrize(
+    ("name", "loss"), [*((name, "hkd") for name in POLICIES), ("fixed", "cmc"), ("stochastic", "cmc")]
+)
 def test_every_temperature_serves_detection(name, loss, splits, teacher):
     has_tau = "tau" in policy_class(name).Options.model_fields
     point = {"temperature": name, **({"tau": 4} if has_tau else {})}
