@@ -38,7 +38,9 @@ def assert_equal(one, other):
     torch.testing.assert_close(ours["policy"], theirs["policy"], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("rows", "optimizer"), [(None, "sgd"), (float16_then_float32, "adam")], ids=str)
+@pytest.mark.parametrize(
+    ("rows", "optimizer"), [(None, "sgd"), (float16_then_float32, "adam")], ids=["live", "replayed"]
+)
 @pytest.mark.parametrize(
     ("point", "changes"),
     [
