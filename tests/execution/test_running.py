@@ -61,6 +61,33 @@ def test_results_that_cannot_be_written_at_the_end_are_named_and_written_by_a_re
     assert resumed.results[0]["cost"]["trials"]["completed"] == 1
 
 
+class Losing(Watcher):
+    """Deletes the checkpoints of a trial that has ended, and keeps the messages."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.told = []
+
+    def trial_ended(self, trial):
+        shutil.rmtree(self._folder / "checkpoints" / trial.id)
+
+    def message(self, text):
+        self.told.append(text)
+
+
+def test_a_chosen_model_without_a_checkpoint_is_named_and_trained_again_by_a_resume(tmp_path):
+    study = small_study(strategies={"none": {}}, repeats=1)
+    losing = Losing(tmp_path / "small" / "none")
+    first = kdtune.run_study(study, out=tmp_path, inline=True, watcher=losing)
+    (trial,) = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
+    assert first.exit_code == 1 and first.results[0]["status"] == "incomplete"
+    assert losing.told[-1] == f"trial {trial.id}: its last checkpoint is lost; resume the study to continue it"
+    resumed = kdtune.resume_study(tmp_path / "small")
+    undisturbed = kdtune.run_study(study, out=tmp_path / "undisturbed", inline=True)
+    assert resumed.exit_code == 0
+    assert [outcome_of(one) for one in resumed.results] == [outcome_of(one) for one in undisturbed.results]
+
+
 class Pruner(Grid):
     """A grid that stops tau 6 after its first epoch."""
 
