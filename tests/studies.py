@@ -60,21 +60,17 @@ def kdtune(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
     )
 
 
-def without_sockets(folder: Path) -> dict[str, str]:
-    """An environment in which a process that opens a socket fails; a file in ``folder`` sees to it."""
-    (folder / "sitecustomize.py").write_text(_NO_SOCKETS)
-    return {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[1]}"}
-
-
-#: Put before everything that a process imports.
-_NO_SOCKETS = """
+#: Code of ``kdtune`` in a process that fails if it opens a socket.
+KDTUNE_WITHOUT_SOCKETS = """
 import socket
+from kdtune.__main__ import main
 
 class Refused(socket.socket):
     def __init__(self, *arguments, **options):
         raise AssertionError("a socket was opened")
 
 socket.socket = Refused
+main()
 """
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.execution.own_components import DATA, HEADS, LOSSES, NETS
+from tests.forked import Forked
 
 
 @pytest.fixture
@@ -13,3 +14,9 @@ def place(tmp_path, monkeypatch):
     for name, source in (("nets.py", NETS), ("heads.py", HEADS), ("data.py", DATA), ("losses.py", LOSSES)):
         (tmp_path / name).write_text(source)
     return tmp_path
+
+
+@pytest.fixture
+def forked():
+    """The class of forked processes, for modules that define components: kdtune imports anew what they import."""
+    return Forked

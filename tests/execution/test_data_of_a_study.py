@@ -13,8 +13,8 @@ import kdtune
 from kdtune.errors import DataError, UsageError
 from kdtune.results.folder import StrategyFolder
 from tests.data.sets import write_tiny_imagenet
-from tests.studies import here, small_study, without_sockets
-from tests.studies import kdtune as run_command
+from tests.forked import Forked
+from tests.studies import KDTUNE_WITHOUT_SOCKETS, here, small_study
 
 pytestmark = pytest.mark.study
 
@@ -122,9 +122,10 @@ def test_in_a_users_tuner_the_environment_variable_names_the_data_folder(running
 
 def test_missing_data_end_a_study_before_ray_starts_and_without_a_connection(tmp_path):
     asked = ("study", "digits-hkd", "--set", "dataset=cifar100", "--data-dir", "nothing")
-    done = run_command(*asked, cwd=tmp_path, **without_sockets(tmp_path))
-    assert done.returncode == 2, done.stderr
-    assert f"cifar100: not found in {tmp_path / 'nothing'}" in done.stderr
-    assert "--download fetches it (169 MB)" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == "" and not (tmp_path / "results").exists()
+    done = Forked(KDTUNE_WITHOUT_SOCKETS, asked, tmp_path)
+    out, said = done.communicate()
+    assert done.returncode == 2, said
+    assert f"cifar100: not found in {tmp_path / 'nothing'}" in said
+    assert "--download fetches it (169 MB)" in said
+    assert len(said.splitlines()) == 1
+    assert out == "" and not (tmp_path / "results").exists()

@@ -1,8 +1,6 @@
 """Studies of a user's own networks, data, loss and temperature, from the command to the results."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from ray import tune
@@ -17,7 +15,7 @@ def run(**changes):
     return kdtune.run_study(small_study(**{**OWN, **changes}), inline=True)
 
 
-def test_a_study_of_own_components_runs_and_an_edit_makes_everything_that_depends_on_it_anew(place):
+def test_a_study_of_own_components_runs_and_an_edit_makes_everything_that_depends_on_it_anew(place, forked):
     first = run()
     assert first.exit_code == 0, first.errors
     folder = first.folder / "grid"
@@ -46,11 +44,10 @@ def test_a_study_of_own_components_runs_and_an_edit_makes_everything_that_depend
     # Results are read without any of the files, and without importing them.
     for name in ("nets.py", "heads.py", "data.py", "losses.py"):
         (place / name).write_text("raise RuntimeError('imported while results are read')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "kdtune", "compare", "results", "--json"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (result,) = json.loads(done.stdout)["results"]
+    compare = forked(None, ["compare", "results", "--json"])  # a process that has imported none of them
+    out, said = compare.communicate()
+    assert compare.returncode == 0, said
+    (result,) = json.loads(out)["results"]
     assert result["strategy"] == "grid"
     assert result["repeats"][0]["test"]["accuracy"] > 0
 
@@ -107,11 +104,11 @@ def test_a_users_tuner_takes_functions_files_and_data_in_its_param_space(running
     own = {key: {**one, "ref": f"{place}/{one['ref']}"} for key in ("dataset", "teacher") for one in [OWN[key]]}
     study = small_study(**{**OWN, **own, "loss": "hkd", "student": {"ref": build, "width": 3}})
     run = tune.RunConfig(name="own", storage_path=str(place), verbose=0)
-    space = {"study": study, "tau": tune.grid_search([2, 4])}
+    space = {"study": study, "tau": tune.grid_search([4])}
     results = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space=space).fit()
     assert not results.errors
-    assert {result.config["tau"] for result in results} == {2, 4}
-    assert all(0 <= result.metrics["val_accuracy"] <= 1 for result in results)
+    [result] = results
+    assert result.config["tau"] == 4 and 0 <= result.metrics["val_accuracy"] <= 1
 
 
 def test_a_file_that_is_edited_during_a_study_stops_it_and_once_restored_it_goes_on(place):

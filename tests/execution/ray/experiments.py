@@ -8,8 +8,10 @@ import ray
 from ray import tune
 
 
-def burn(config):
-    """A function trainable; of ``x`` 3 it fails after its last report."""
+def burn_once_released(config):
+    """A function trainable that waits for a file; of ``x`` 3 it fails after its last report."""
+    while not Path(config["released"]).exists():
+        time.sleep(0.05)
     total = 0
     for step in range(2):
         total += sum(range(3_000_000))

@@ -1,16 +1,15 @@
 """The energy ledger in users' Tune experiments, and the trainable in users' pipelines."""
 
 import json
-import os
 import re
 import runpy
 import shutil
-import subprocess
-import sys
-import threading
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas
 import psutil
@@ -28,7 +27,15 @@ from kdtune.errors import UsageError
 from kdtune.execution.ray.tune_experiment import trial_resources
 from kdtune.specs import load_study
 from tests.docs.markdown import blocks
-from tests.execution.ray.experiments import SetupFails, SlowSetup, burn, burn_until_it_may_stop, delegate, fit
+from tests.execution.ray.experiments import (
+    SetupFails,
+    SlowSetup,
+    burn_once_released,
+    burn_until_it_may_stop,
+    delegate,
+    fit,
+)
+from tests.forked import Forked
 from tests.studies import small_study
 from tests.waiting import wait_for
 
@@ -39,16 +46,32 @@ PAGE = CHECKOUT / "docs" / "command-line.md"
 PIPELINES = CHECKOUT / "docs" / "other-pipelines.md"
 
 
+class Foreign(NamedTuple):
+    """A finished experiment of three trials, of which one failed; ``refusal`` is that of another one beside it."""
+
+    ledger: kdtune.EnergyLedger
+    results: tune.ResultGrid
+    refusal: str
+
+
 @pytest.fixture(scope="module")
 def foreign(running_ray, tmp_path_factory):
-    """A finished experiment of three trials, of which one failed: its ledger and its results."""
-    ledger = kdtune.EnergyLedger()
-    folder = tmp_path_factory.mktemp("foreign")
-    return ledger, fit(burn, folder, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
+    ledger, folder = kdtune.EnergyLedger(), tmp_path_factory.mktemp("foreign")
+    released = folder / "released"
+    space = {"x": tune.grid_search([1, 2, 3]), "released": str(released)}
+    with ThreadPoolExecutor() as threads:
+        fitted = threads.submit(fit, burn_once_released, folder, ledger, param_space=space)
+        try:
+            wait_for(lambda: fitted.done() or list(folder.glob("study/energy_ledger/*.jsonl")))
+            with pytest.raises(UsageError) as refused:
+                kdtune.EnergyLedger().setup()
+        finally:
+            released.touch()
+        return Foreign(ledger, fitted.result(), str(refused.value))
 
 
 def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(foreign):
-    ledger, results = foreign
+    ledger, results, _ = foreign
     assert results.num_errors == 1
     account = ledger.account()
     assert sum(account.buckets.values()) == account.node_uj
@@ -65,7 +88,7 @@ def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(foreign):
 
 
 def test_the_frame_has_the_last_reports_also_without_the_loggers_of_tune(foreign, monkeypatch):
-    ledger, results = foreign
+    ledger, results, _ = foreign
     written = ledger.frame(results).set_index("config/x").sort_index()
     monkeypatch.setattr(type(results), "get_dataframe", lambda _: pandas.DataFrame())  # as without its loggers
     frame = ledger.frame(results).set_index("config/x").sort_index()
@@ -73,7 +96,7 @@ def test_the_frame_has_the_last_reports_also_without_the_loggers_of_tune(foreign
 
 
 def test_energy_of_a_trial_with_an_unmetered_attempt_is_unknown_and_flagged(foreign):
-    ledger = kdtune.read_ledger(foreign[1].experiment_path)
+    ledger = kdtune.read_ledger(foreign.results.experiment_path)
     first, *others = ledger.frame().trial_id
     ledger._attempts |= {first: 2, "another": 1}  # as after attempts on nodes without a meter
     assert ledger.account().flags["trial_unmetered"] == 2
@@ -98,7 +121,7 @@ def test_work_before_the_first_trial_is_charged(tmp_path):
 
 def test_the_trainable_runs_under_a_scheduler_of_tune_and_reports_its_energy(tmp_path):
     training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
-    study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
+    study = small_study(strategies={"grid": {}}, training=training, teacher_training={**training, "epochs": 1})
     _ = TrainingContext(load_study(study), torch.device("cpu"), 1).teacher
     ledger = kdtune.EnergyLedger()
     results = fit(
@@ -188,24 +211,9 @@ def test_an_experiment_without_a_first_step_is_charged(tmp_path):
     assert account.buckets["orchestration"] > 0 and set(account.flags) <= {"node_shared"}
 
 
-def test_an_experiment_beside_one_in_another_thread_is_refused(tmp_path):
-    def wait_to_be_released(config):
-        tune.report({"score": 1})
-        while not (tmp_path / "released").exists():
-            time.sleep(0.05)
-
-    ledger = kdtune.EnergyLedger()
-    thread = threading.Thread(target=fit, args=(wait_to_be_released, tmp_path, ledger))
-    thread.start()
-    try:
-        wait_for(lambda: list(tmp_path.glob("study/energy_ledger/*.jsonl")))
-        with pytest.raises(UsageError, match="is running in this process"):
-            kdtune.EnergyLedger().setup()
-    finally:
-        (tmp_path / "released").touch()
-        thread.join()
-    account = ledger.account()
-    assert len(account.windows) == 1 and set(account.flags) <= {"node_shared"}
+def test_an_experiment_beside_one_in_another_thread_is_refused(foreign):
+    assert "is running in this process" in foreign.refusal
+    assert set(foreign.ledger.account().flags) <= {"node_shared"}
 
 
 EXPERIMENT = """
@@ -215,10 +223,11 @@ import ray
 from pyarrow import fs
 from ray import tune
 from kdtune.execution.ray.ray_start import only_needed_daemons
-from tests.docs.markdown import blocks
 from tests.execution.ray.experiments import burn_until_it_may_stop
+from tests.forked_workers import fork_workers
 
 place, store = sys.argv[1:]
+fork_workers()
 with only_needed_daemons():
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 where = {"storage_path": place}
@@ -235,13 +244,11 @@ class Experiment:
     def __init__(self, place, store):
         self._place, self._store = place / store, store
         self._place.mkdir()
-        (self._place / "experiment.py").write_text(EXPERIMENT)
         self.ledger = kdtune.EnergyLedger(self._place / "study" / "energy_ledger")
 
     def begin(self):
-        command = [sys.executable, "experiment.py", str(self._place), self._store]
-        environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1", "PYTHONPATH": str(CHECKOUT)}
-        self.process = subprocess.Popen(command, cwd=self._place, env=environment, stderr=subprocess.PIPE, text=True)
+        arguments = [str(self._place), self._store]
+        self.process = Forked(EXPERIMENT, arguments, self._place, forks_workers=True, TUNE_GLOBAL_CHECKPOINT_S="1")
 
     def restore(self):
         """Let the experiment go on in this process, and come to its end."""
@@ -265,8 +272,8 @@ class Experiment:
         for one in children:
             with suppress(psutil.NoSuchProcess):
                 names[one] = one.name()
-        self.process.kill()
-        self.process.communicate()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
         return {one: name for one, name in names.items() if name.startswith("ray::") and "Agent" not in name}
 
 
@@ -326,17 +333,16 @@ class Refusing(tune.Callback):
         raise KeyboardInterrupt
 
 
-def test_failed_experiments_leave_no_registered_meter(tmp_path):
-    unfinished, without_a_trial, ledger = (kdtune.EnergyLedger() for _ in range(3))
+def test_finished_and_failed_experiments_leave_no_registered_meter(foreign, tmp_path):
+    unfinished, without_a_trial = kdtune.EnergyLedger(), kdtune.EnergyLedger()
     run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[unfinished, Refusing()], verbose=0)
     with pytest.raises(KeyboardInterrupt):
-        tune.Tuner(burn, run_config=run, param_space={"x": 1}).fit()
+        tune.Tuner(burn_until_it_may_stop, run_config=run, param_space={"stop": str(tmp_path)}).fit()
     without_a_trial.setup()
     without_a_trial.on_experiment_end(trials=[])
-    fit(burn, tmp_path, ledger, param_space={"x": 1})
     lines = map(json.loads, (shared_folder() / "meters.jsonl").read_text().splitlines())
     held = {line["meter"]: line["held"] for line in lines}
-    for one in (unfinished, without_a_trial, ledger):
+    for one in (unfinished, without_a_trial, foreign.ledger):
         assert held.get(one._registry._id) is None
         assert not (shared_folder() / f"{one._registry._id}.alive").exists()
 
@@ -345,10 +351,12 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     example = next(block for block in blocks if "EnergyLedger" in block)
     assert len(example.strip().splitlines()) <= 15
-    assert "num_samples=4" in example
-    (tmp_path / "example.py").write_text(
-        example.replace("num_samples=4", "num_samples=1")
-    )  # every line runs all the same
+    assert "num_samples=4" in example and '"digits-hkd"' in example
+    training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05}
+    study = small_study(training=training, teacher_training=training)
+    # Every line runs all the same.
+    short = example.replace("num_samples=4", "num_samples=1").replace('"digits-hkd"', repr(study))
+    (tmp_path / "example.py").write_text(short)
     # The default of Tune, which reads it from the environment only once.
     monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")

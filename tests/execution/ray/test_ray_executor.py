@@ -1,8 +1,6 @@
 """Start and end of a Ray session, also after errors."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import ray
@@ -11,6 +9,7 @@ from kdtune.energy.ledger import read
 from kdtune.errors import RayError, UsageError
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
+from tests.forked import Forked
 
 
 @pytest.fixture
@@ -108,7 +107,9 @@ from kdtune.energy.processes import snapshot
 from kdtune.execution.ray import ray_daemons
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
+from tests.forked_workers import fork_workers
 
+fork_workers()
 ray_daemons.GRACE_S = 0.0
 session = RayExecutor(StudyFolder(Path(sys.argv[1])), 1.0, None)
 session.start()
@@ -122,8 +123,9 @@ time.sleep(3600)  # as a request that never returns
 @pytest.mark.study
 def test_a_command_that_waits_for_a_dead_ray_is_ended_with_its_ledger(tmp_path):
     folder = tmp_path / "study"
-    done = subprocess.run([sys.executable, "-c", WAITS_FOR_A_DEAD_RAY, str(folder)], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "Ray's gcs_server (process" in done.stderr and "Traceback" not in done.stderr
+    command = Forked(WAITS_FOR_A_DEAD_RAY, [str(folder)], forks_workers=True)
+    _, said = command.communicate()
+    assert command.returncode == 1
+    assert "Ray's gcs_server (process" in said and "Traceback" not in said
     [path] = folder.rglob("*.jsonl")
     assert read(path)[-1].kind == "stop"
