@@ -2,8 +2,6 @@ import hashlib
 import io
 import resource
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager, nullcontext
 from random import Random
@@ -16,6 +14,8 @@ from hypothesis import strategies as st
 from kdtune.errors import MachineError
 from kdtune.training.checkpoints import LONGEST_S, CheckpointFolder, CheckpointWriter
 from tests.damage import damaged
+from tests.forked import Forked
+from tests.waiting import wait_for
 
 
 def state(epoch):
@@ -365,13 +365,14 @@ with CheckpointWriter(folder, lambda: 0.0) as writer:
 
 def test_whenever_a_training_is_killed_it_goes_on_from_one_of_its_last_epochs(tmp_path):
     random = Random(0)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    said = tmp_path / "said"
+    said.touch()
+    process = Forked(KILLED, [str(tmp_path)], said=said)
     until = random.randint(20, 60)
-    for line in process.stdout:
-        if int(line) == until:
-            break
-    process.kill()
-    told = [until, *map(int, process.communicate()[0].split())][-1]
+    wait_for(lambda: said.read_text().count("\n") >= until)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    told = int(said.read_text().split()[-1])
     found = CheckpointFolder(tmp_path).load_latest()
     # With a clock that stands still a checkpoint is due after every epoch, and waits for the one before.
     assert found["epoch"] in (told - 1, told, told + 1)
