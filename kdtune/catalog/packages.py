@@ -1,10 +1,11 @@
 """Versions of installed packages, found without importing any of them."""
 
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
 from pathlib import Path
 
 #: Packages that do not count as dependencies of a component. The keys of teachers and of compiled code contain the
@@ -56,9 +57,17 @@ def _distributions(package: str, state: tuple[tuple[str, int], ...]) -> tuple[st
     else:
         if any(file.parts[0] in (package, f"{package}.py") for file in found.files or ()):
             return (found.name,)
-    return tuple(sorted({*_all_distributions(state).get(package, ())}))
+    return tuple(sorted({one.name for one in distributions() if _provides(one, package)}))
 
 
-@cache
-def _all_distributions(state: tuple[tuple[str, int], ...]) -> dict[str, list[str]]:
-    return dict(packages_distributions())
+def _provides(one: Distribution, package: str) -> bool:
+    """Return whether a distribution has a top-level module, as ``importlib.metadata.packages_distributions`` says.
+
+    That function parses the list of files of each distribution, which takes half a second; here they are searched.
+    """
+    if declared := one.read_text("top_level.txt"):
+        return package in declared.split()
+    if record := one.read_text("RECORD"):
+        return re.search(rf'^"?{re.escape(package)}(/[^,\n]*)?\.py[",]', record, re.MULTILINE) is not None
+    files = [file for file in one.files or () if file.suffix == ".py"]
+    return any(package == (file.parts[0] if len(file.parts) > 1 else file.stem) for file in files)

@@ -18,10 +18,17 @@ from tests.studies import outcome_of, small_study
 
 pytestmark = pytest.mark.study
 
+#: Of few steps, since what the trainings come to does not matter.
+TRAINING = {**small_study()["training"], "batch_size": 100}
+
+
+def quick_study(**changes):
+    return small_study(**{"training": TRAINING, "teacher_training": TRAINING, **changes})
+
 
 def test_failed_trials_are_recorded_and_charged_and_the_study_continues(tmp_path):
     space = {"tau": {"values": [4]}, "learning_rate": {"values": [0.05, 1e30]}}
-    study = small_study(search_space=space, strategies={"fixed": {}, "grid": {}}, repeats=1)
+    study = quick_study(search_space=space, strategies={"fixed": {}, "grid": {}}, repeats=1)
     study["training"] = {**study["training"], "learning_rate": 1e30}
     outcome = kdtune.run_study(study, out=tmp_path, inline=True)
     assert outcome.exit_code == 1
@@ -52,7 +59,7 @@ class Blocking(Watcher):
 
 def test_results_that_cannot_be_written_at_the_end_are_named_and_written_by_a_resume(tmp_path):
     file = tmp_path / "small" / "none" / "result.json"
-    study = small_study(strategies={"none": {}}, repeats=1)
+    study = quick_study(strategies={"none": {}}, repeats=1)
     with pytest.raises(MachineError, match=r"result\.json: cannot be written \(Is a directory\); free space there"):
         kdtune.run_study(study, out=tmp_path, inline=True, watcher=Blocking(file))
     file.rmdir()
@@ -99,7 +106,7 @@ class Pruner(Grid):
 
 def test_a_trial_that_its_strategy_stops_early_is_charged(tmp_path, monkeypatch):
     monkeypatch.setitem(STRATEGIES._built_in, "grid", replace(STRATEGIES["grid"], import_it=lambda: Pruner))
-    result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path, inline=True).results[0]
+    result = kdtune.run_study(quick_study(strategies={"grid": {}}, repeats=1), out=tmp_path, inline=True).results[0]
     assert result["status"] == "completed"
     assert result["cost"]["trials"] == {"completed": 2, "pruned": 1, "failed": 0, "interrupted": 0}
     trials = kdtune.load_results(tmp_path / "small").trials.set_index("tau")
@@ -124,7 +131,7 @@ class _Listening(Watcher):
 
 def augmented_study():
     """A study whose teacher classifies the images again in every epoch."""
-    study = small_study(strategies={"grid": {}}, repeats=1, seed=7)
+    study = quick_study(strategies={"grid": {}}, repeats=1, seed=7)
     return {**study, "training": {**study["training"], "augment": ["crop"]}}
 
 
@@ -146,7 +153,7 @@ def test_a_watcher_receives_every_trial_and_energy(watched):
 
 def test_more_cores_than_the_machine_has_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
-        kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096, inline=True)
+        kdtune.run_study(quick_study(), out=tmp_path, cpus_per_trial=4096, inline=True)
     assert not (tmp_path / "small").exists()
 
 
@@ -180,7 +187,7 @@ def test_each_label_has_its_own_folder_results_and_epochs(tmp_path):
     equal = {"strategy": "none", "longer": "energy"}
     # The smaller the teacher, the shorter are the trainings with the cost of a distillation.
     given = {"repeats": 1, "teacher": "convnet_4_8_16"}
-    first = small_study(**given, strategies={"hot": hot, "alone-longer": longer, "equal": equal})
+    first = quick_study(**given, strategies={"hot": hot, "alone-longer": longer, "equal": equal})
     outcome = kdtune.run_study(first, ["hot", "alone-longer"], out=tmp_path, inline=True)
     assert outcome.exit_code == 0
     by_label = {result["strategy"]: result for result in outcome.results}
@@ -200,7 +207,7 @@ def test_each_label_has_its_own_folder_results_and_epochs(tmp_path):
     # a training with the energy of a distillation depends only on the timings of the first command.
     multiple = StudyFolder(tmp_path / "small").strategy("hot").energy_multiple()
     assert multiple > 0 and frozen.labelled("equal") == ("none", {"longer": max(1.0, multiple)})
-    second = small_study(**given, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})
+    second = quick_study(**given, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})
     kdtune.run_study(second, ["cold", "again", "equal"], out=tmp_path, inline=True)
     begun = StudyFolder(tmp_path / "small").strategy("equal")
     assert begun.energy_multiple() == multiple and begun.read_study().strategies["equal"] == frozen.strategies["equal"]
@@ -230,7 +237,7 @@ class Interrupting(Watcher):
 
 
 def test_a_study_continues_on_another_machine_to_the_same_bits_or_says_what_differs(tmp_path):
-    study = small_study(repeats=1, strategies={"none": {}})
+    study = quick_study(repeats=1, strategies={"none": {}})
     undisturbed = kdtune.run_study(study, out=tmp_path / "undisturbed", inline=True)
     begun = kdtune.run_study(study, out=tmp_path / "here", inline=True, watcher=Interrupting(stops=True))
     assert begun.exit_code == 130

@@ -1,11 +1,13 @@
 """Verdicts on results with known figures."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
 from kdtune.analysis.baseline_comparisons import statistics_of
 from kdtune.analysis.comparison import compare
+from kdtune.paper import claims as all_claims
 from kdtune.paper.claims import CLAIMS, judge_claims
 from tests.energy.simulated import two_cores
 from tests.results.several import CIFAR100_HKD, ran
@@ -16,7 +18,10 @@ TRAINING = small_study()["training"]
 
 
 def judged(name, *places):
-    return next(claim for claim in judge_claims(list(places)) if claim.claim.id == name)
+    """One of the claims, which is judged alone."""
+    with patch.object(all_claims, "CLAIMS", [claim for claim in CLAIMS if claim.id == name]):
+        [found] = judge_claims(list(places))
+    return found
 
 
 def evidence(name, *places):

@@ -1,7 +1,6 @@
 """The plan of a study, made in this process: nothing is written and Ray is not started."""
 
 import json
-import os
 import re
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ import kdtune
 from kdtune import api
 from kdtune.errors import SpecError, UsageError
 from kdtune.execution.inspection_job import inspect_study
+from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
 from tests.data.sets import write_tiny_imagenet
 from tests.recipes import points_of
@@ -124,7 +124,7 @@ def test_the_state_of_torch_is_restored(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3).tolist()
     torch.manual_seed(5)
-    kdtune.plan_study(small_study(), "none", out=tmp_path, cpus_per_trial=min(2, os.cpu_count() or 1))
+    kdtune.plan_study(small_study(), "none", out=tmp_path, cpus_per_trial=min(2, usable_cores()))
     assert torch.rand(3).tolist() == expected
     assert torch.get_num_threads() == 1
 
