@@ -168,7 +168,7 @@ def test_a_remark_names_the_weights_that_were_used(study, file, tmp_path, conten
 
 def test_plain_weights_give_no_remark(study, file, recwarn):
     with_given_teacher(study, file)
-    assert not [one for one in recwarn.list if issubclass(one.category, Remark)]  # others come from collected garbage
+    assert not [one for one in recwarn.list if issubclass(one.category, Remark)]
 
 
 def test_a_part_of_a_larger_tensor_is_kept_without_the_rest(study, tmp_path):

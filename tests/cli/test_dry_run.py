@@ -1,6 +1,7 @@
 """``kdtune study --dry-run`` as a user types it."""
 
 import json
+import shlex
 
 from tests.studies import SMALL, here
 
@@ -20,7 +21,7 @@ def test_a_dry_run_shows_the_plan_and_the_next_command_and_leaves_no_files(tmp_p
         "teacher (convnet_32)",
     ):
         assert words in done.stdout
-    assert f"Nothing was run. To run it: kdtune {' '.join(STUDY)}" in done.stdout
+    assert f"Nothing was run. To run it: kdtune {shlex.join(STUDY)}" in done.stdout
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

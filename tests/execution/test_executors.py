@@ -2,6 +2,8 @@
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,6 @@ import kdtune
 from kdtune.errors import UsageError
 from kdtune.execution import executor_choice
 from kdtune.execution.executor_choice import ExecutorChoice
-from tests.forked import Forked
 from tests.studies import small_study
 
 EXECUTION = Path(executor_choice.__file__).parent
@@ -45,8 +46,8 @@ def test_a_study_that_runs_inline_loads_no_library_that_it_does_not_use(tmp_path
         f"result = kdtune.run_study(study, out={str(tmp_path)!r}, inline=True)\n"
         f"print(result.exit_code, [name for name in {unused} if name in sys.modules])"
     )
-    out, err = Forked(script, []).communicate()
-    assert out == "0 []\n", err
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "0 []\n", done.stderr
 
 
 def test_a_cluster_is_refused_for_a_study_that_runs_inline(tmp_path):
