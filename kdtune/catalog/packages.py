@@ -61,13 +61,14 @@ def _distributions(package: str, state: tuple[tuple[str, int], ...]) -> tuple[st
 
 
 def _provides(one: Distribution, package: str) -> bool:
-    """Return whether a distribution has a top-level module, as ``importlib.metadata.packages_distributions`` says.
+    """Return whether a distribution has a top-level module, like ``importlib.metadata.packages_distributions``.
 
     That function parses the list of files of each distribution, which takes half a second; here they are searched.
     """
     if declared := one.read_text("top_level.txt"):
         return package in declared.split()
     if record := one.read_text("RECORD"):
-        return re.search(rf'^"?{re.escape(package)}(/[^,\n]*)?\.py[",]', record, re.MULTILINE) is not None
-    files = [file for file in one.files or () if file.suffix == ".py"]
-    return any(package == (file.parts[0] if len(file.parts) > 1 else file.stem) for file in files)
+        modules = rf'^"?{re.escape(package)}(/[^,\n]*|\.[\w-]+)?\.(py|so|pyd)[",]'
+        return re.search(modules, record, re.MULTILINE) is not None
+    files = [file for file in one.files or () if file.suffix in (".py", ".so", ".pyd")]
+    return any(package == (file.parts[0] if len(file.parts) > 1 else file.name.split(".")[0]) for file in files)
