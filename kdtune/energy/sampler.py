@@ -5,6 +5,8 @@ import threading
 
 from kdtune.energy.meter import INTERVAL_S, Meter
 
+_log = logging.getLogger(__name__)
+
 
 class Sampler:
     """A daemon thread that samples a meter until :meth:`stop` is called or the process ends."""
@@ -21,10 +23,15 @@ class Sampler:
         self._thread.join()
 
     def _tick(self) -> None:
+        failed = False
         while not self._stopped.wait(INTERVAL_S):
             try:
                 self._meter.sample()
-            except Exception:
+                failed = False
+            except Exception as error:
                 # The disk may be full, or a sensor may fail for a moment. Since the counters are absolute, the next
                 # successful sample covers the time between.
-                logging.getLogger(__name__).warning("an energy sample failed", exc_info=True)
+                if not failed:
+                    _log.warning("an energy sample failed (%s: %s)", type(error).__name__, error)
+                    _log.debug("the failed energy sample", exc_info=True)
+                failed = True
