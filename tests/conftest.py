@@ -157,3 +157,10 @@ def without_ray(request):
     """Stop the Ray of earlier modules, unless this one shares it: its idle daemons take a twentieth of a core."""
     if "ray" in sys.modules and request.path not in request.config.stash[SHARES_RAY]:
         sys.modules["ray"].shutdown()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_ray_is_left():
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()

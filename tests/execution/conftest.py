@@ -18,5 +18,8 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def forked():
-    """The class of forked processes, for modules that define components: kdtune imports anew what they import."""
+    """Return the class of forked processes.
+
+    Test modules that define components do not import it, since kdtune imports again what such a module imports.
+    """
     return Forked

@@ -60,7 +60,6 @@ def be_a_node() -> None:
         subprocess.run(["mount", "-t", "tmpfs", "none", hidden], check=True)
     fork_workers_from_here()
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # by which the suite hides a machine's own GPUs
-    import ray
     from ray._private.node import Node
     from ray._private.parameter import RayParams
 
@@ -73,5 +72,5 @@ def be_a_node() -> None:
         shutdown_at_exit=False,
         spawn_reaper=False,
     )
-    assert ray and node.any_processes_alive()
+    assert node.any_processes_alive()
     signal.pause()

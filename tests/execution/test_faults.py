@@ -10,7 +10,7 @@ import pytest
 from benchmarks import driving, faults, kills
 from kdtune.energy.ledger import read
 from kdtune.results.epoch_log import read_epochs
-from tests import forked
+from tests.forked import Forked
 from tests.studies import here
 
 pytestmark = pytest.mark.study
@@ -70,7 +70,10 @@ def begin(place, arguments):
 
     known = reported()
     (place / f"hold-{known}").touch()
-    process = forked.begin([*arguments, *REPORTS_EACH_EPOCH], place)
+    said = place / "said.txt"
+    said.write_bytes(b"")
+    # Workers that Ray starts itself: the command kills the meter as a descendant of a daemon, which a fork is not.
+    process = Forked(None, [*arguments, *REPORTS_EACH_EPOCH], place, said=said)
     driving.wait_for(process, lambda: reported() > known and has_checkpoints(place))
     return process
 

@@ -107,9 +107,7 @@ from kdtune.energy.processes import snapshot
 from kdtune.execution.ray import ray_daemons
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
-from tests.forked_workers import fork_workers
 
-fork_workers()
 ray_daemons.GRACE_S = 0.0
 session = RayExecutor(StudyFolder(Path(sys.argv[1])), 1.0, None)
 session.start()
@@ -123,7 +121,8 @@ time.sleep(3600)  # as a request that never returns
 @pytest.mark.study
 def test_a_command_that_waits_for_a_dead_ray_is_ended_with_its_ledger(tmp_path):
     folder = tmp_path / "study"
-    command = Forked(WAITS_FOR_A_DEAD_RAY, [str(folder)], forks_workers=True)
+    # Workers that Ray starts itself: the command kills the meter as a descendant of a daemon, which a fork is not.
+    command = Forked(WAITS_FOR_A_DEAD_RAY, [str(folder)])
     _, said = command.communicate()
     assert command.returncode == 1
     assert "Ray's gcs_server (process" in said and "Traceback" not in said
