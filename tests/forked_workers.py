@@ -5,7 +5,8 @@ which otherwise takes three seconds of CPU time in each worker and one in each a
 imported object, which takes another one. A daemon starts ``tests/worker_shim.py`` in its place, which passes the
 command, the environment and all else that a process inherits to the server, and ends, or waits for the end of the
 agent. Each daemon has a server of its own, whose children its workers are, as they would be of the daemon: kdtune
-assigns energy by the process tree.
+assigns energy by the process tree. They are no descendants of the daemon, so tests in which kdtune kills a daemon with
+its descendants use workers that Ray starts itself.
 
 A worker whose environment has other settings that are read by an import is started as Ray does. So are those of
 commands that tests start as users do. A command that is itself forked (``tests/forked.py``) forks the server of its
