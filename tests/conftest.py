@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+import tests.short_timings  # noqa: F401 - changes two settings
 from tests.forked_workers import fork_workers
 
 # Idle workers are kept for the study of the next test, as in a Ray that kdtune starts.
@@ -123,14 +124,6 @@ def no_power_cut():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def short_timings():
-    """Time the steps of a study's networks for a moment, since no test depends on how well a duration is known."""
-    from kdtune.forecast import equal_energy, step_timing
-
-    step_timing.SLICE_S, equal_energy.ROUNDS_S = 0.01, 0.0
 
 
 @pytest.fixture(scope="module")

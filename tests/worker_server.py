@@ -25,6 +25,7 @@ IMPORTED = (
     "torch",
     "kdtune.api",
     "kdtune.execution.trial_training",
+    "tests.short_timings",
     "asyncio",
     "dateutil.tz",
     "filelock",

@@ -1,5 +1,6 @@
 """The networks of a study, built for its images, numerics and device."""
 
+import json
 from functools import cached_property
 from typing import Generic
 
@@ -10,10 +11,13 @@ from kdtune.catalog.builtin import MODELS
 from kdtune.data.batches import Splits
 from kdtune.energy.flops import Workload
 from kdtune.energy.operation_counts import count_operations
-from kdtune.specs.component import Component
+from kdtune.specs.component import Component, identity_of
 from kdtune.specs.study import Setting, Study
 from kdtune.tasks.task import Task
 from kdtune.training.numerics import Arithmetic
+
+#: Multiply-adds of built-in networks that this process has counted, by all that they depend on.
+_COUNTED: dict[str, int] = {}
 
 #: A whole study, or the resolved setting that several trainings share.
 S = TypeVar("S", bound=Setting, default=Study)
@@ -67,6 +71,14 @@ class StudyNetworks(Generic[S]):
 
     def macs(self, network: Component) -> int:
         """Return the multiply-adds of a network's forward pass for one image."""
+        if network.name not in MODELS:  # which a user may change
+            return self._counted(network)
+        depends_on = json.dumps([identity_of(network), *self.image_shape, self.task.output_size])
+        if depends_on not in _COUNTED:
+            _COUNTED[depends_on] = self._counted(network)
+        return _COUNTED[depends_on]
+
+    def _counted(self, network: Component) -> int:
         return count_operations(self._untrained(network), *self.image_shape, str(network)).macs
 
     def _untrained(self, network: Component) -> torch.nn.Module:

@@ -103,13 +103,13 @@ class _Timer:
             for _ in range(WARM_UP_STEPS if self.device.type == "cuda" else 1):
                 next(repeated)  # the first steps are slow
             step_s, _, _ = self._chunk(repeated, 1)
-            # With few images, the fixed cost of a step weighs too much. So the size is doubled as long as two steps of
-            # the doubled size stay within the limit.
-            if 2 * 2 * step_s > LIMIT_S:
+            # With few images, the fixed cost of a step weighs too much. So the size grows, at least by a factor of two,
+            # as long as two steps of the new size stay within the limit even if a step consisted of its images alone.
+            if _growth(step_s) < 2:
                 step_s = min(step_s, self._chunk(repeated, 1)[0])  # the machine may have been disturbed
-            if size == batch_size or 2 * 2 * step_s > LIMIT_S:
+            if size == batch_size or _growth(step_s) < 2:
                 break
-            size = min(batch_size, 2 * size)
+            size = min(batch_size, int(size * _growth(step_s)))
         count = max(1, int(self.slice_s / _CHUNKS / step_s))
         self.watch.lap()
         chunks: list[tuple[float, float, float]] = []
@@ -140,6 +140,11 @@ class _Timer:
     def _synchronise(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _growth(step_s: float) -> float:
+    """Return the factor by which a step's images may grow so that two steps stay within the limit."""
+    return LIMIT_S / (2 * step_s)
 
 
 def _recipe(context: TrainingContext, kind: WorkKind) -> Recipe | None:

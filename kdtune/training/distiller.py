@@ -22,7 +22,7 @@ from kdtune.training.changing_images import ChangingImages
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.look_ahead import HeldOutImages, LookAhead
-from kdtune.training.numerics import Arithmetic
+from kdtune.training.numerics import Arithmetic, seed_generator
 from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
 from kdtune.training.step_temperatures import StepTemperatures, can_be_captured, policy_of
@@ -81,7 +81,7 @@ class Distiller:
         self._given_teacher = teacher
         self._arithmetic = arithmetic or Arithmetic(device)
         self._captures = captures
-        torch.manual_seed(derive_seed(self._seed, "init"))
+        seed_generator(self._device, derive_seed(self._seed, "init"))
         self._network = self._new_network()
         self._compiled: torch.nn.Module | None = None
         if compiler:
@@ -151,7 +151,7 @@ class Distiller:
         if self._phase != (phase := self.recipe.phase_at(self.epoch)):
             self._begin_next(phase)
         # Layers that draw (dropout) depend on the seed and the epoch, and not on what ran before.
-        torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
+        seed_generator(self._device, derive_seed(self._seed, "layers", self.epoch))
         self._temperatures.begin_epoch(self._epoch_of_phase, self.batch_sizes)
         # The device fills it: a copy from the host would wait for the queued work.
         self._progress_on_device = torch.full((), self._progress, device=self._device)

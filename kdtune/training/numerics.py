@@ -86,6 +86,18 @@ class Arithmetic:
         return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=self.device.type != "cuda")
 
 
+def seed_generator(device: torch.device, seed: int) -> None:
+    """Seed torch's global random generators of the CPU and of a training's device.
+
+    ``torch.manual_seed`` also has every GPU that was not used yet seeded later, and formats this process's stack for
+    it, which takes longer than a short epoch.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def device_name(device: torch.device) -> str:
     """Return the manufacturer's name for the model of a device."""
     if device.type == "cuda":

@@ -101,6 +101,27 @@ def test_slow_work_is_timed_with_fewer_images(context, monkeypatch):
     assert timings.per_image["distilling"].wall_s >= 0.01  # there is no upper bound on a busy machine
 
 
+@pytest.mark.parametrize(("image_s", "sizes"), [(0.001, [2, 166]), (1e-5, [2, 490, 500]), (0.2, [2])])
+def test_whole_batches_are_timed_after_few_others_if_two_steps_take_half_a_second(image_s, sizes, monkeypatch):
+    """A step also takes a millisecond, however many images it has."""
+    now_s, taken = 0.0, []
+
+    def units(size):
+        nonlocal now_s
+        while True:
+            now_s += 0.001 + image_s * size
+            taken.append(size)
+            yield size
+
+    clock = SimpleNamespace(perf_counter=lambda: now_s, process_time=lambda: now_s)
+    for module in (step_timing, stopwatch):
+        monkeypatch.setattr(module, "time", clock)
+    timer = step_timing._Timer(torch.device("cpu"), Stopwatch(two_cores()), [])
+    usage, size = timer.per_image(units, 500)
+    assert list(dict.fromkeys(taken)) == sizes and size == sizes[-1]
+    assert usage.wall_s == pytest.approx(image_s + 0.001 / size)
+
+
 def test_on_a_gpu_steps_are_timed_once_their_kernels_are_recorded(monkeypatch):
     taken, when_waited = [], []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: when_waited.append(len(taken)))
