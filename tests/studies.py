@@ -12,8 +12,12 @@ from unittest.mock import patch
 
 import pytest
 
-#: Three temperatures, three epochs and a teacher of four: enough for everything that a study does.
+#: Three temperatures, three epochs of four steps, and a teacher of four: enough for everything that a study does.
 SMALL = [
+    "--set",
+    "training.batch_size=100",
+    "--set",
+    "teacher_training.batch_size=100",
     "--set",
     "teacher_training.epochs=4",
     "--set",
@@ -31,7 +35,7 @@ SMALL = [
 
 def small_study(**changes: Any) -> dict[str, Any]:
     """The digits study with three points and three epochs, as a table."""
-    training = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}
+    training = {"epochs": 3, "batch_size": 100, "learning_rate": 0.05, "weight_decay": 5e-4}
     return {
         "name": "small",
         "dataset": "digits",

@@ -296,7 +296,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
     told = folder / "grid" / "epochs.jsonl"
     endless = ["study", "digits-hkd", "-s", "grid", "--inline", "--repeats", "1", *SMALL[:-1], "20000"]
     started = Forked(None, endless, tmp_path)
-    wait_for(lambda: told.exists() and told.read_text())
+    wait_for(lambda: started.poll() is not None or (told.exists() and told.read_text()))
     started.terminate()
     out, err = started.communicate()
     interrupted = _interrupted(started.returncode, out, err, tmp_path)
