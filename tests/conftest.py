@@ -2,14 +2,14 @@ import gc
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections import Counter
 
 import pytest
-import torch
 from hypothesis import settings
 
-import tests.short_timings  # noqa: F401 - changes two settings
+from tests.forked_suite import fork_test_processes
 from tests.forked_workers import fork_workers
 
 # Idle workers are kept for the study of the next test, as in a Ray that kdtune starts.
@@ -18,6 +18,12 @@ os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "3600000")
 # There is no deadline, since the machine may be busy. Derandomised runs of the suite are as reproducible as studies.
 settings.register_profile("kdtune", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("kdtune")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config, specs):
+    """Let processes that share the suite be forked, so that each of them need not import torch."""
+    config.stash[SERVER_OF_TESTS] = fork_test_processes(specs, config.rootpath)
 
 
 def pytest_configure(config):
@@ -35,6 +41,9 @@ def pytest_collection():
         gc.freeze()
         gc.enable()
 
+
+#: Connection to the server that test processes are forked from.
+SERVER_OF_TESTS = pytest.StashKey[socket.socket]()
 
 #: Paths of the test modules that share a Ray.
 SHARES_RAY = pytest.StashKey[set]()
@@ -98,6 +107,8 @@ def forked_workers():
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Use one thread, since the number of threads changes the order of sums."""
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -124,6 +135,12 @@ def no_power_cut():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_timings():
+    """Time the steps of a study's networks for a moment; only this module's import does it."""
+    from tests import short_timings  # noqa: F401
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,30 +26,31 @@ from tests.worker_server import IMPORTED, OF_PYARROW
 
 #: Its processes are forks of a process that has imported all this.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    [
-        "tests.forked",
-        "tests.recipes",
-        "kdtune.artifacts.training_context",
-        "kdtune.cli.study",
-        "kdtune.cli.resume",
-        "kdtune.execution.inline.inline_executor",
-        "kdtune.execution.trial_training",
-        "kdtune.api",
-        "kdtune.report.html.page",
-        "kdtune.report.live_display",
-        "codecarbon",
-        "fvcore.nn",
-        "jinja2",
-        "matplotlib.backends.backend_svg",
-        "matplotlib.figure",
-        "optuna",
-        "scipy.stats",
-        "sqlalchemy.orm",
-        "alembic.command",
-        *IMPORTED,
-    ]
+
+#: Modules of commands, and what they import.
+IMPORTED_BY_COMMANDS = (
+    "tests.forked",
+    "tests.recipes",
+    "kdtune.artifacts.training_context",
+    "kdtune.cli.study",
+    "kdtune.cli.resume",
+    "kdtune.execution.inline.inline_executor",
+    "kdtune.execution.trial_training",
+    "kdtune.api",
+    "kdtune.report.html.page",
+    "kdtune.report.live_display",
+    "codecarbon",
+    "fvcore.nn",
+    "jinja2",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "optuna",
+    "scipy.stats",
+    "sqlalchemy.orm",
+    "alembic.command",
+    *IMPORTED,
 )
+SERVER.set_forkserver_preload(list(IMPORTED_BY_COMMANDS))
 
 
 def fork(target: Callable[..., object], *arguments: Any) -> BaseProcess:
@@ -57,6 +60,28 @@ def fork(target: Callable[..., object], *arguments: Any) -> BaseProcess:
     process = SERVER.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
+
+
+def fork_server() -> None:
+    """Start the server as a fork of this process, which has a single thread and has imported all that it imports."""
+    resource_tracker.ensure_running()
+    with patch("multiprocessing.util.spawnv_passfds", _fork_python):
+        ensure_running()
+
+
+def _fork_python(_: str, command: list[str], descriptors: Sequence[int]) -> int:
+    """Run Python code in a fork as in a new process, with these descriptors alone, and return its pid."""
+    if pid := os.fork():
+        return pid
+    try:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # as in test processes
+        for one in Path("/proc/self/fd").iterdir():
+            if int(one.name) not in {0, 1, 2, *descriptors}:
+                with suppress(OSError):
+                    os.close(int(one.name))
+        exec(command[-1], {})
+    finally:
+        os._exit(0)
 
 
 class Forked:

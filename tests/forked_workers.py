@@ -24,7 +24,8 @@ from typing import Any
 
 from tests.worker_server import become_server
 
-_SHIM = Path(__file__).with_name("worker_shim.py")
+#: Program that a daemon starts in the place of its workers.
+SHIM = Path(__file__).with_name("worker_shim.py")
 #: Options of a daemon: how it starts workers and its two agents.
 _COMMANDS = ("python_worker_command", "dashboard_agent_command", "runtime_env_agent_command")
 
@@ -64,6 +65,15 @@ def fork_workers_from_here() -> None:
     opening.ray_environment = with_forked_workers
 
 
+@contextmanager
+def listening_socket() -> Iterator[tuple[socket.socket, str]]:
+    """Open the socket of a server, to which shims connect; yield it and its abstract address."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind("")  # the kernel chooses an address
+        listening.listen(64)
+        yield listening, os.fsdecode(listening.getsockname()[1:])
+
+
 class _Starting:
     """Ray's function that starts its daemons, with another command for workers."""
 
@@ -79,13 +89,10 @@ class _Starting:
         with suppress(BrokenPipeError):
             server.sendall(b"?")
             server.recv(1)  # once it has imported everything, since a daemon does not wait for its agents for long
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-            listening.bind("")  # the kernel chooses an abstract address
-            listening.listen(64)
-            address = os.fsdecode(listening.getsockname()[1:])
+        with listening_socket() as (listening, address):
             for option in _COMMANDS:
                 start = f"--{option}={sys.executable} "
-                command = [word.replace(start, f"{start}-I -S {_SHIM} {address} ") for word in command]
+                command = [word.replace(start, f"{start}-I -S {SHIM} {address} ") for word in command]
             daemon = self._start(command, process_type, *arguments, **options)
             with suppress(BrokenPipeError):  # without a server, shims start workers as Ray does
                 socket.send_fds(server, [str(daemon.process.pid).encode()], [listening.fileno()])

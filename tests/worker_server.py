@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, NoReturn
@@ -87,8 +88,13 @@ class Request(NamedTuple):
     streams: list[int]
 
 
-def become_server(connection: socket.socket) -> NoReturn:
-    """Turn this process into the server of the workers of another one, and later into each of them."""
+def become_server(connection: socket.socket, prepare: Callable[[], object] = lambda: None) -> NoReturn:
+    """Turn this process into the server of the workers of another one, and later into each of them.
+
+    Args:
+        connection: To the other process.
+        prepare: Called in each worker before it begins.
+    """
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if not connection.recv(1, socket.MSG_PEEK):
@@ -96,7 +102,7 @@ def become_server(connection: socket.socket) -> NoReturn:
         os.environ.update(_OF_THE_SERVER)
         sys.modules["torch"].set_num_threads(1)
         _import_all()
-        _run(_serve(connection))
+        _run(_serve(connection), prepare)
     finally:
         traceback.print_exc()
         os._exit(1)  # it never continues as a command
@@ -161,10 +167,11 @@ def _serve_daemon(daemon: int, listening: socket.socket) -> Request:
 
 
 def _become_agent(request: Request, connection: socket.socket) -> None:
-    """Let an agent end with its daemon, and the shim with the agent: it is kept open."""
+    """Let an agent end with its daemon, and the shim with the agent: the connection is kept open."""
     connection.detach()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: its parent ends with the daemon
-    request.environment["RAY_RAYLET_PID"] = str(os.getppid())  # the process that it ends with
+    if request.arguments[0] != "-c":
+        request.environment["RAY_RAYLET_PID"] = str(os.getppid())  # the process that an agent of Ray ends with
 
 
 def _receive(connection: socket.socket) -> Request:
@@ -192,11 +199,12 @@ def _can_be_forked(worker: Request) -> bool:
     return all(values.get(name) == os.environ.get(name) for name in names - _READ_LATER)
 
 
-def _run(worker: Request) -> NoReturn:
+def _run(worker: Request, prepare: Callable[[], object]) -> NoReturn:
     """Turn this process into a worker."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, worker.blocked)
+    prepare()
     os.sched_setaffinity(0, worker.cores)
     for number, stream in enumerate(worker.streams):
         os.dup2(stream, number)
@@ -207,21 +215,26 @@ def _run(worker: Request) -> NoReturn:
     os.environ.update(worker.environment)
     random.seed()
     sys.modules["numpy"].random.seed()
-    script = worker.arguments[0]
     sys.argv, sys.orig_argv = worker.arguments, [sys.executable, *worker.arguments]
-    sys.path.insert(0, str(Path(script).parent))
     sys.modules["__main__"] = main = ModuleType("__main__")
-    main.__dict__.update(__file__=script, __builtins__=__builtins__)
+    main.__dict__.update(__builtins__=__builtins__)
+    script, *others = worker.arguments
+    if script == "-c":
+        code = others[0]
+    else:
+        code = Path(script).read_text()
+        sys.path.insert(0, str(Path(script).parent))
+        main.__dict__.update(__file__=script)
     try:
-        exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
-        code = 0
+        exec(compile(code, script, "exec"), main.__dict__)
+        status = 0
     except SystemExit as end:
-        code = int(end.code or 0)
+        status = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
-        code = 1
+        status = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # without deleting the imported objects
+    os._exit(status)  # without deleting the imported objects
