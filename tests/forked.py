@@ -64,9 +64,17 @@ def fork(target: Callable[..., object], *arguments: Any) -> BaseProcess:
 
 def fork_server() -> None:
     """Start the server as a fork of this process, which has a single thread and has imported all that it imports."""
-    resource_tracker.ensure_running()
+    _start_resource_tracker()
     with patch("multiprocessing.util.spawnv_passfds", _fork_python):
         ensure_running()
+
+
+def _start_resource_tracker() -> None:
+    """Start it without standard error: it reports what processes leave behind that tests kill."""
+    with Path(os.devnull).open("w") as nowhere, os.fdopen(os.dup(2)) as kept:
+        os.dup2(nowhere.fileno(), 2)
+        resource_tracker.ensure_running()
+        os.dup2(kept.fileno(), 2)
 
 
 def _fork_python(_: str, command: list[str], descriptors: Sequence[int]) -> int:

@@ -136,7 +136,7 @@ def test_a_worker_uses_complete_code_only(cache):
 @pytest.mark.parametrize("use", ["probe", "timing"])
 def test_steps_that_are_timed_use_complete_code_and_leave_the_environment_unchanged(cache, monkeypatch, use):
     """Otherwise they would generate the same code once more, with every inspection."""
-    one = context()
+    one = context(training={**small_study()["training"], "batch_size": numerics_probe.CPU_BATCH})
     compilation = one.compilation(asks_teacher=True)
     compilation.code.mkdir(parents=True)
     compilation.mark_complete()
@@ -156,7 +156,7 @@ def test_steps_that_are_timed_use_complete_code_and_leave_the_environment_unchan
 
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
     assert context().compiles
-    assert not context(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
+    assert not context(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 100
 
 
 def test_only_the_error_of_the_c_compiler_is_shown():

@@ -37,7 +37,7 @@ def test_a_users_teacher_at_chance_is_refused_before_anything_is_trained(place):
 
 
 def test_the_teacher_that_a_study_trained_can_be_given_to_another(place):
-    training = {**small_study()["teacher_training"], "epochs": 12}
+    training = {**small_study()["teacher_training"], "epochs": 12, "batch_size": 32}
     run(changes={"teacher_training": training})
     (trained,) = place.glob("cache/teachers/*/teacher.pt")
     trained = trained.rename(place / "trained.pt")

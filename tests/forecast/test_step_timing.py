@@ -57,7 +57,7 @@ def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(context, monk
         assert usage.active_uj > 0
     for kind, images in timings.batches.items():
         assert timings.per_image[kind].wall_s == pytest.approx(0.01 / images)
-    assert timings.batches["distilling"] == 32
+    assert timings.batches["distilling"] == 100
     assert timings.batches["evaluation"] == 400
     assert timings.idle_uw == 0.0 and timings.setup is None
 

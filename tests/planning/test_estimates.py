@@ -30,7 +30,7 @@ TIMINGS = Timings(
         "teacher_evaluation": WorkUsage(0.003, 0.003, 0.003 * 4 * J),
         "synthesis": WorkUsage(0.5, 0.5, 0.5 * 4 * J),
     },
-    batches={"distilling": 32, "labels": 8},
+    batches={"distilling": 100, "labels": 8},
     idle_uw=0.0,
     setup=WorkUsage(2.0, 1.5, 1.5 * 4 * J),
 )
@@ -162,7 +162,7 @@ def test_images_are_estimated_from_timed_batches_and_charged_to_every_strategy(t
 
 
 def test_timings_with_fewer_images_than_a_batch_are_mentioned():
-    assert "timed with 8 of the 32 images of a batch" in estimator().strategy("none", 2).basis[0]
+    assert "timed with 8 of the 100 images of a batch" in estimator().strategy("none", 2).basis[0]
     assert "timed with" not in estimator().strategy("grid", 6).basis[0]
 
 
@@ -252,7 +252,8 @@ def test_epochs_with_other_meta_gradients_or_another_method_are_not_those_of_an_
 
 
 def test_look_aheads_are_added_to_timed_epochs_of_the_images_that_are_trained_on():
-    meta, fixed = (estimator(**OF_ONE).strategy(name, 1) for name in ("meta", "fixed"))
+    training = {**small_study()["training"], "batch_size": 32}
+    meta, fixed = (estimator(**OF_ONE, training=training).strategy(name, 1) for name in ("meta", "fixed"))
     assert fixed.wall_s == pytest.approx(2 + 3 * (100 * 0.010 + 50 * 0.002))
     # Of 100 images, 10 are held out; the first of three steps has a look-ahead, on 32 of the images and on those 10.
     look_ahead, epoch = 2 * 3 * (6 * 32 + 3 * 10), 2 * (10 * 90 + 3 * (3 * 90 + 50))
@@ -354,7 +355,7 @@ def test_each_quantised_training_is_charged_a_conversion(name):
         steps = dict.fromkeys(("quantising", "calibrating"), TIMINGS.per_image["labels"])
         timings = replace(TIMINGS, per_image={**TIMINGS.per_image, **steps, "conversion": work})
         return estimator(
-            timings=replace(timings, batches={**TIMINGS.batches, "quantising": 32, "calibrating": 32}),
+            timings=replace(timings, batches={**TIMINGS.batches, "quantising": 100, "calibrating": 100}),
             strategies={name: {"share": 3.0} if name == "qat" else {}},
         ).strategy(name, 2)
 

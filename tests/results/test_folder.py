@@ -142,7 +142,7 @@ def test_fresh_allows_strategies_that_ran_before(folder):
         ({"repeats": 5}, "repeats (5 there, 2 now)"),
         ({"search_space": {"tau": {"values": [3]}}}, "search_space.tau.values ([3] there, [2, 6, 10] now)"),
         (
-            {"training": {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}},
+            {"training": {"epochs": 4, "batch_size": 100, "learning_rate": 0.05, "weight_decay": 5e-4}},
             "training.epochs (4 there, 3 now)",
         ),
     ],

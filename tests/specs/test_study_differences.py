@@ -12,7 +12,7 @@ def test_equal_studies_have_no_differences():
 
 
 def test_each_difference_has_both_values():
-    training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}
+    training = {"epochs": 4, "batch_size": 100, "learning_rate": 0.05, "weight_decay": 5e-4}
     found = differences(study(), study(training=training, alpha=0.5))
     assert found == ["training.epochs (3 there, 4 now)", "alpha (0.95 there, 0.5 now)"]
 
