@@ -27,7 +27,9 @@ def test_a_slow_teacher_counts_in_every_step_if_live_and_once_if_replayed(monkey
     monkeypatch.setattr(LiveTeacher, "__call__", slow)
     monkeypatch.setattr(equal_energy, "ROUNDS_S", 0.5)
     monkeypatch.setattr(step_timing, "LIMIT_S", 60.0)  # whole batches are timed even on a busy machine
-    context = TrainingContext(load_study(small_study(teacher_logits=mode)), torch.device("cpu"), threads=1)
+    training = {**small_study()["training"], "batch_size": 32}
+    study = load_study(small_study(teacher_logits=mode, training=training))
+    context = TrainingContext(study, torch.device("cpu"), threads=1)
     conditions = Conditions(slots=2, cpus=1.0, cores=2, ram_uw=20 * W)
     # The slow teacher is used in each of 13 steps per epoch if live; if replayed, once for two trainings of 3 epochs.
     assert low < timed_energy_multiple(context, context.workload(), Stopwatch(two_cores()), [], conditions) < high
