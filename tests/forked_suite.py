@@ -19,7 +19,7 @@ from tests.forked_workers import SHIM, listening_socket
 from tests.worker_server import OF_PYARROW, become_server
 
 #: What tests import besides the modules of commands. Nothing of pytest or hypothesis, which set up their own import.
-_OF_TESTS = ("torchvision", "sklearn.datasets", "scipy.special", "matplotlib.testing")
+_OF_TESTS = ("torchvision", "sklearn.datasets")
 
 
 def fork_test_processes(specs: Iterable[Any], root: Path) -> socket.socket:
