@@ -139,7 +139,7 @@ def no_power_cut():
 
 @pytest.fixture(scope="session", autouse=True)
 def short_timings():
-    """Time the steps of a study's networks for a moment; only this module's import does it."""
+    """Time the steps of a study's networks for a moment, which the import of this module sets."""
     from tests import short_timings  # noqa: F401
 
 

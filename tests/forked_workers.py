@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.worker_server import become_server
 
-#: Program that a daemon starts in the place of its workers.
+#: Program that is started in the place of a process which the server forks.
 SHIM = Path(__file__).with_name("worker_shim.py")
 #: Options of a daemon: how it starts workers and its two agents.
 _COMMANDS = ("python_worker_command", "dashboard_agent_command", "runtime_env_agent_command")

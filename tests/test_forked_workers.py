@@ -26,4 +26,5 @@ def test_a_worker_is_forked_unless_it_has_its_own_settings_for_imports(variables
     value, folder, streams, parent = ray.get(worker.describe.remote())
     ray.kill(worker)
     assert (value, folder, streams) == ("a value", Path.cwd(), {".out", ".err"})
+    assert any("forkserver" in word or "forked_suite" in word for word in parent) == forked
     assert parent[0].endswith("raylet") != forked

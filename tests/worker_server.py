@@ -1,4 +1,4 @@
-"""The server that Ray's workers and agents are forked from; see ``tests/forked_workers.py``."""
+"""The server that Ray's workers and agents, and test processes, are forked from; see ``tests/forked_workers.py``."""
 
 import atexit
 import ctypes
@@ -75,7 +75,7 @@ class Request(NamedTuple):
         folder: Working folder.
         cores: CPU cores that it may use.
         blocked: Numbers of the signals that it blocks.
-        is_agent: Whether it is an agent.
+        is_agent: Whether it is an agent or a test process, for whose end the shim waits.
         streams: Descriptors of its standard input, output and error.
     """
 
@@ -170,8 +170,8 @@ def _become_agent(request: Request, connection: socket.socket) -> None:
     """Let an agent end with its daemon, and the shim with the agent: the connection is kept open."""
     connection.detach()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: its parent ends with the daemon
-    if request.arguments[0] != "-c":
-        request.environment["RAY_RAYLET_PID"] = str(os.getppid())  # the process that an agent of Ray ends with
+    if request.arguments[0] != "-c":  # an agent of Ray and no test process
+        request.environment["RAY_RAYLET_PID"] = str(os.getppid())  # the process that it ends with
 
 
 def _receive(connection: socket.socket) -> Request:

@@ -1,4 +1,4 @@
-"""What a daemon of Ray starts in the place of a worker or an agent; see ``tests/forked_workers.py``.
+"""What is started in the place of a worker or an agent of Ray, or of a test process; see ``tests/forked_workers.py``.
 
 It imports only modules that are part of the interpreter, so that it takes milliseconds.
 """
@@ -16,7 +16,7 @@ def is_forked(address: str, arguments: list[str], is_agent: bool) -> bool:
     Args:
         address: Abstract address of the server's socket.
         arguments: Script of the process and its arguments.
-        is_agent: Whether it is an agent of the daemon and not a worker.
+        is_agent: Whether it is an agent of the daemon or a test process, and not a worker.
     """
     cores, blocked = os.sched_getaffinity(0), _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     folder = os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all else
@@ -39,7 +39,7 @@ def is_forked(address: str, arguments: list[str], is_agent: bool) -> bool:
 
 
 def main() -> None:
-    address, first, *arguments = sys.argv[1:]  # the first is the setup of a worker, and an option of Python of an agent
+    address, first, *arguments = sys.argv[1:]  # first: a worker's setup, or else an option of Python
     process = [word for word in arguments if word != "--language=PYTHON"]  # which only the setup reads
     if not is_forked(address, process, first == "-u"):
         os.execv(sys.executable, [sys.executable, first, *arguments])

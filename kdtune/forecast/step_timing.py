@@ -103,8 +103,8 @@ class _Timer:
             for _ in range(WARM_UP_STEPS if self.device.type == "cuda" else 1):
                 next(repeated)  # the first steps are slow
             step_s, _, _ = self._chunk(repeated, 1)
-            # With few images, the fixed cost of a step weighs too much. So the size grows, at least by a factor of two,
-            # as long as two steps of the new size stay within the limit even if a step consisted of its images alone.
+            # With few images, the fixed cost of a step weighs too much. So the size grows, at least twofold, as long
+            # as two steps of the new size stay within the limit even if their time grows in proportion to the images.
             if _growth(step_s) < 2:
                 step_s = min(step_s, self._chunk(repeated, 1)[0])  # the machine may have been disturbed
             if size == batch_size or _growth(step_s) < 2:

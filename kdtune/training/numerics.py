@@ -89,8 +89,8 @@ class Arithmetic:
 def seed_generator(device: torch.device, seed: int) -> None:
     """Seed torch's global random generators of the CPU and of a training's device.
 
-    ``torch.manual_seed`` also has every GPU that was not used yet seeded later, and formats this process's stack for
-    it, which takes longer than a short epoch.
+    In a process that has not used a GPU, ``torch.manual_seed`` also formats the present stack, in order to seed GPUs
+    later. That takes longer than a short epoch.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
