@@ -3,10 +3,9 @@
 Ray and its daemons are real, and so is the code of a worker. Only what it imports besides Ray was imported before,
 which otherwise takes three seconds of CPU time in each worker and one in each agent, and it ends without deleting each
 imported object, which takes another one. A daemon starts ``tests/worker_shim.py`` in its place, which passes the
-command, the environment and all else that a process inherits to the server, and ends, or waits for the end of the
-agent. Each daemon has a server of its own, whose children its workers are, as they would be of the daemon: kdtune
-assigns energy by the process tree. They are no descendants of the daemon, so tests in which kdtune kills a daemon with
-its descendants use workers that Ray starts itself.
+command, the environment and all else that a process inherits to the server, and waits for its end. Each daemon has a
+server of its own, whose children its workers are, as they would be of the daemon: kdtune assigns energy by the process
+tree. They are no descendants of the daemon, but the kernel kills a worker as soon as its shim, which is one, has ended.
 
 A worker whose environment has other settings that are read by an import is started as Ray does. So are those of
 commands that tests start as users do. A command that is itself forked (``tests/forked.py``) forks the server of its

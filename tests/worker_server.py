@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import fcntl
 import gc
 import importlib
 import json
@@ -75,7 +76,7 @@ class Request(NamedTuple):
         folder: Working folder.
         cores: CPU cores that it may use.
         blocked: Numbers of the signals that it blocks.
-        is_agent: Whether it is an agent or a test process, for whose end the shim waits.
+        is_agent: Whether it is an agent or a test process, and not a worker.
         streams: Descriptors of its standard input, output and error.
     """
 
@@ -158,17 +159,25 @@ def _serve_daemon(daemon: int, listening: socket.socket) -> Request:
             if forked and os.fork() == 0:
                 listening.close()
                 os.close(end_of_daemon)
+                _end_with(connection.dup())
                 if request.is_agent:
-                    _become_agent(request, connection.dup())
+                    _become_agent(request)
                 return request
             connection.sendall(b"forked" if forked else b"refused")
         for stream in request.streams:
             os.close(stream)
 
 
-def _become_agent(request: Request, connection: socket.socket) -> None:
-    """Let an agent end with its daemon, and the shim with the agent: the connection is kept open."""
-    connection.detach()
+def _end_with(shim: socket.socket) -> None:
+    """Let this process be killed when its shim ends, and the shim end with it: the connection is kept open."""
+    fcntl.fcntl(shim, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(shim, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(shim, fcntl.F_SETFL, os.O_ASYNC)
+    shim.detach()
+
+
+def _become_agent(request: Request) -> None:
+    """Let an agent end with its daemon."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: its parent ends with the daemon
     if request.arguments[0] != "-c":  # an agent of Ray and no test process
         request.environment["RAY_RAYLET_PID"] = str(os.getppid())  # the process that it ends with

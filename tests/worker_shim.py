@@ -10,17 +10,18 @@ import os
 import sys
 
 
-def is_forked(address: str, arguments: list[str], is_agent: bool) -> bool:
-    """Return whether the server has forked the process; wait for the end of an agent, as the daemon does.
+def is_forked(address: str, arguments: list[str], is_agent: bool, blocked: list[int]) -> bool:
+    """Return whether the server has forked the process, once this has ended.
 
     Args:
         address: Abstract address of the server's socket.
         arguments: Script of the process and its arguments.
         is_agent: Whether it is an agent of the daemon or a test process, and not a worker.
+        blocked: Numbers of the signals that it blocks.
     """
-    cores, blocked = os.sched_getaffinity(0), _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+    cores = os.sched_getaffinity(0)
     folder = os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all else
-    of_process = (arguments, dict(os.environ), folder, list(cores), [int(number) for number in blocked], is_agent)
+    of_process = (arguments, dict(os.environ), folder, list(cores), blocked, is_agent)
     message = marshal.dumps(of_process)
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -33,15 +34,16 @@ def is_forked(address: str, arguments: list[str], is_agent: bool) -> bool:
             return False
     except OSError:
         return False  # the server has ended
-    if is_agent:
-        connection.recv(1)  # until the agent has ended, which has the other end
+    connection.recv(1)  # the process has the other end
     return True
 
 
 def main() -> None:
     address, first, *arguments = sys.argv[1:]  # first: a worker's setup, or else an option of Python
     process = [word for word in arguments if word != "--language=PYTHON"]  # which only the setup reads
-    if not is_forked(address, process, first == "-u"):
+    blocked = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])  # of the terminal, which is for the process
+    if not is_forked(address, process, first == "-u", [int(number) for number in blocked]):
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
         os.execv(sys.executable, [sys.executable, first, *arguments])
 
 

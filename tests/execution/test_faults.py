@@ -10,7 +10,7 @@ import pytest
 from benchmarks import driving, faults, kills
 from kdtune.energy.ledger import read
 from kdtune.results.epoch_log import read_epochs
-from tests.forked import Forked
+from tests.forked import begin
 from tests.studies import here
 
 pytestmark = pytest.mark.study
@@ -62,7 +62,7 @@ def place(tmp_path):
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def begin(place, arguments):
+def interrupted(place, arguments):
     """Start or resume the study, and wait until a trial has reported an epoch and waits within another one."""
 
     def reported():
@@ -70,10 +70,7 @@ def begin(place, arguments):
 
     known = reported()
     (place / f"hold-{known}").touch()
-    said = place / "said.txt"
-    said.write_bytes(b"")
-    # Workers that Ray starts itself: the command kills the meter as a descendant of a daemon, which a fork is not.
-    process = Forked(None, [*arguments, *REPORTS_EACH_EPOCH], place, said=said)
+    process = begin([*arguments, *REPORTS_EACH_EPOCH], place)
     driving.wait_for(process, lambda: reported() > known and has_checkpoints(place))
     return process
 
@@ -101,7 +98,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     resume = ["resume", str(place / "results" / "digits-hkd"), "--inline"]
     go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
-    study = begin(place, STUDY)
+    study = interrupted(place, STUDY)
     descendants = psutil.Process(study.pid).children(recursive=True)
     faults.kill_daemon("gcs_server")(place, study)
     code, told = ended(place, study)
@@ -116,7 +113,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     assert ledgers and all(records[-1].kind == "stop" for records in ledgers)
 
     if mounted:
-        study = begin(place, resume)
+        study = interrupted(place, resume)
         faults.fill_disk(place, study)
         let_go(place)
         code, told = ended(place, study)

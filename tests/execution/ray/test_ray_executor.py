@@ -121,8 +121,7 @@ time.sleep(3600)  # as a request that never returns
 @pytest.mark.study
 def test_a_command_that_waits_for_a_dead_ray_is_ended_with_its_ledger(tmp_path):
     folder = tmp_path / "study"
-    # Workers that Ray starts itself: the command kills the meter as a descendant of a daemon, which a fork is not.
-    command = Forked(WAITS_FOR_A_DEAD_RAY, [str(folder)])
+    command = Forked(WAITS_FOR_A_DEAD_RAY, [str(folder)], forks_workers=True)
     _, said = command.communicate()
     assert command.returncode == 1
     assert "Ray's gcs_server (process" in said and "Traceback" not in said
