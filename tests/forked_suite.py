@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.forked_workers import SHIM, listening_socket
-from tests.worker_server import OF_PYARROW, become_server
+from tests.forked_workers import SHIM
+from tests.worker_server import OF_PYARROW, become_server, listening_socket
 
 #: What tests import besides the modules of commands. Nothing of pytest or hypothesis, which set up their own import.
 _OF_TESTS = ("torchvision", "sklearn.datasets")

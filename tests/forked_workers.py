@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.worker_server import become_server
+from tests.worker_server import become_server, listening_socket
 
 #: Program that is started in the place of a process which the server forks.
 SHIM = Path(__file__).with_name("worker_shim.py")
@@ -62,15 +62,6 @@ def fork_workers_from_here() -> None:
             yield
 
     opening.ray_environment = with_forked_workers
-
-
-@contextmanager
-def listening_socket() -> Iterator[tuple[socket.socket, str]]:
-    """Open the socket of a server, to which shims connect; yield it and its abstract address."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind("")  # the kernel chooses an address
-        listening.listen(64)
-        yield listening, os.fsdecode(listening.getsockname()[1:])
 
 
 class _Starting:

@@ -15,14 +15,15 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 _ENVIRONMENT = "--serialized-runtime-env-context="
 
-#: Nothing of Ray, which reads settings of a worker when it is imported.
+#: Nothing of Ray, which reads settings of a worker and the number of its job when it is imported.
 IMPORTED = (
     "torch",
     "kdtune.api",
@@ -50,6 +51,10 @@ IMPORTED = (
     "tqdm",
     "yaml",
 )
+
+#: What workers import besides, and the beginnings of the names of variables that are read then.
+_IMPORTED_WITH_RAY = ("ray.tune", "kdtune.execution.ray.meter_actor", "kdtune.execution.ray.trainable")
+_READ_BY_RAY = ("RAY_", "TUNE_")
 
 #: Beginnings of the names of variables that are read while Python starts or these modules are imported. Which GPUs are
 #: visible is read later, when CUDA starts.
@@ -102,23 +107,23 @@ def become_server(connection: socket.socket, prepare: Callable[[], object] = lam
             os._exit(0)  # the other process has ended without a Ray
         os.environ.update(_OF_THE_SERVER)
         sys.modules["torch"].set_num_threads(1)
-        _import_all()
-        _run(_serve(connection), prepare)
+        _import_all(IMPORTED)
+        assert "ray" not in sys.modules
+        _serve(connection, prepare)
     finally:
         traceback.print_exc()
         os._exit(1)  # it never continues as a command
 
 
-def _import_all() -> None:
-    for module in IMPORTED:
+def _import_all(modules: Iterable[str]) -> None:
+    for module in modules:
         importlib.import_module(module)
-    assert "ray" not in sys.modules
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot be forked"
     gc.freeze()
 
 
-def _serve(connection: socket.socket) -> Request:
-    """Fork a server for each daemon; return in each worker."""
+def _serve(connection: socket.socket, prepare: Callable[[], object]) -> NoReturn:
+    """Fork a server for each daemon."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, which is for the tests
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as in a daemon, which does not wait for its workers either
     while True:
@@ -129,51 +134,99 @@ def _serve(connection: socket.socket) -> Request:
             connection.sendall(message)
         elif os.fork() == 0:
             connection.close()
-            return _serve_daemon(int(message), socket.socket(fileno=descriptors[0]))
+            _DaemonServer(int(message), prepare).serve(socket.socket(fileno=descriptors[0]))
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _serve_daemon(daemon: int, listening: socket.socket) -> Request:
-    """Fork workers until the daemon ends; return in each worker.
+@contextmanager
+def listening_socket() -> Iterator[tuple[socket.socket, str]]:
+    """Open the socket of a server, to which shims connect; yield it and its abstract address."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind("")  # the kernel chooses an address
+        listening.listen(64)
+        yield listening, os.fsdecode(listening.getsockname()[1:])
 
-    Args:
-        daemon: Its pid.
-        listening: Socket to which the shims connect.
+
+class _DaemonServer:
+    """The server of a daemon, with which it ends.
+
+    It has not imported Ray, which reads the number of a worker's job when it is imported. So the first worker of a job
+    imports it. For further workers, a fork of this server imports it once with the job's variables, and serves them.
     """
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: this process ends with the server of all daemons
-    try:
-        end_of_daemon = os.pidfd_open(daemon)
-    except ProcessLookupError:
-        os._exit(0)
-    while True:
-        if end_of_daemon in select.select([listening.fileno(), end_of_daemon], [], [])[0]:
+
+    def __init__(self, daemon: int, prepare: Callable[[], object]) -> None:
+        """Become the server.
+
+        Args:
+            daemon: Pid of the daemon.
+            prepare: Called in each worker before it begins.
+        """
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: this process ends with its parent
+        self._daemon, self._prepare = daemon, prepare
+        try:
+            self._end_of_daemon = os.pidfd_open(daemon)
+        except ProcessLookupError:
             os._exit(0)
-        connection, _ = listening.accept()
-        with connection:
-            try:
-                request = _receive(connection)
-            except EOFError:
-                continue  # the shim was killed
-            forked = _can_be_forked(request)
-            if forked and os.fork() == 0:
-                listening.close()
-                os.close(end_of_daemon)
-                _end_with(connection.dup())
-                if request.is_agent:
-                    _become_agent(request)
-                return request
-            connection.sendall(b"forked" if forked else b"refused")
-        for stream in request.streams:
-            os.close(stream)
+        self._addresses: dict[frozenset[tuple[str, str]], str] = {}
+
+    def serve(self, listening: socket.socket) -> NoReturn:
+        """Fork workers until the daemon ends.
+
+        Args:
+            listening: Socket to which the shims connect.
+        """
+        while True:
+            if self._end_of_daemon in select.select([listening.fileno(), self._end_of_daemon], [], [])[0]:
+                os._exit(0)
+            connection, _ = listening.accept()
+            with connection:
+                try:
+                    request = _receive(connection)
+                except EOFError:
+                    continue  # the shim was killed
+                answer = self._answer(request)
+                if answer == "forked" and os.fork() == 0:
+                    listening.close()
+                    os.close(self._end_of_daemon)
+                    _end_with(connection)
+                    if request.is_agent:
+                        _become_agent(request)
+                    _run(request, self._prepare)
+                connection.sendall(answer.encode())
+            for stream in request.streams:
+                os.close(stream)
+
+    def _answer(self, request: Request) -> str:
+        """Return "forked" or "refused", or the address of the server that forks further workers of the job."""
+        if not _can_be_forked(request):
+            return "refused"
+        if request.is_agent or "ray" in sys.modules:
+            return "forked"
+        job = {name: value for name, value in request.environment.items() if name.startswith(_READ_BY_RAY)}
+        if (key := frozenset(job.items())) not in self._addresses:
+            self._addresses[key] = ""
+        elif not self._addresses[key]:
+            self._addresses[key] = self._fork_server(job)
+        return self._addresses[key] or "forked"
+
+    def _fork_server(self, job: dict[str, str]) -> str:
+        """Fork the server of a job, whose variables are given, and return its address."""
+        with listening_socket() as (listening, address):
+            if os.fork() == 0:
+                for name in [name for name in os.environ if name.startswith(_READ_BY_RAY)]:
+                    del os.environ[name]
+                os.environ.update(job)
+                _import_all(_IMPORTED_WITH_RAY)
+                _DaemonServer(self._daemon, self._prepare).serve(listening)
+        return address
 
 
 def _end_with(shim: socket.socket) -> None:
-    """Let this process be killed when its shim ends, and the shim end with it: the connection is kept open."""
+    """Let this process be killed when its shim ends, and the shim end with it: the connection stays open."""
     fcntl.fcntl(shim, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(shim, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(shim, fcntl.F_SETFL, os.O_ASYNC)
-    shim.detach()
 
 
 def _become_agent(request: Request) -> None:

@@ -24,16 +24,21 @@ def is_forked(address: str, arguments: list[str], is_agent: bool, blocked: list[
     of_process = (arguments, dict(os.environ), folder, list(cores), blocked, is_agent)
     message = marshal.dumps(of_process)
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    try:
-        connection.connect("\0" + address)
-        sent = connection.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
-        connection.sendall(message[sent:])
-        connection.shutdown(_socket.SHUT_WR)
-        if connection.recv(7) != b"forked":
-            return False
-    except OSError:
-        return False  # the server has ended
+    answer = address.encode()
+    while answer not in {b"forked", b"refused"}:  # the address of another server
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            connection.connect(b"\0" + answer)
+            sent = connection.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+            connection.sendall(message[sent:])
+            connection.shutdown(_socket.SHUT_WR)
+            answer = connection.recv(108)
+        except OSError:
+            answer = b""
+        if not answer:
+            return False  # the server has ended
+    if answer == b"refused":
+        return False
     connection.recv(1)  # the process has the other end
     return True
 

@@ -13,21 +13,31 @@ import torch
 from kdtune.planning.process_state import restored_process_state
 from tests.forked import Forked
 
-PROGRAM = """
-import faulthandler, logging, os, random, signal, sys, warnings
+CHECK = """
+import sys
 import kdtune
 from tests.studies import small_study
 
-assert kdtune.check_study(small_study()).faults == [] and "torch" in sys.modules
+assert "torch" not in sys.modules
+assert kdtune.check_study(small_study()).faults == []
+print(sys.modules["torch"].get_num_threads())
+"""
 
-# From here on, the workers of every Ray are forked, with one thread each.
-from tests.forked_workers import fork_workers, fork_workers_from_here
-fork_workers_from_here()
-del os.environ["OMP_NUM_THREADS"]
-import codecarbon, numpy, optuna, ray, torch
+
+def test_a_check_does_not_change_the_threads_of_a_torch_that_it_imports_itself():
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK], env={**os.environ, "OMP_NUM_THREADS": "2"}, capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr[-2000:]
+
+
+PROGRAM = """
+import faulthandler, logging, os, random, signal, sys, warnings
+import codecarbon, kdtune, numpy, optuna, ray, torch
 from ray import tune
 from kdtune.execution.ray.ray_start import only_needed_daemons
-assert torch.get_num_threads() == 2, "check_study has changed the threads of a torch that it imported itself"
+from tests.forked_workers import fork_workers
+from tests.studies import small_study
 
 LOGGERS = ["", "ray", "ray.tune", "ray.tune.tune", "codecarbon", "fvcore", "kdtune", "optuna", "torch"]
 
@@ -60,6 +70,7 @@ def compare(before, what):
 logging.getLogger("codecarbon").setLevel(logging.WARNING)
 logging.getLogger("ray").setLevel(logging.WARNING)
 signal.signal(signal.SIGUSR1, lambda *_: None)
+torch.set_num_threads(2)
 warnings.simplefilter("once")
 fork_workers()
 with only_needed_daemons():
@@ -86,14 +97,10 @@ for stream in (sys.stdout, sys.stderr):
 
 @pytest.mark.study
 def test_the_state_of_the_process_is_restored_and_nothing_is_printed(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    for printed in (done.stdout, done.stderr):
+    process = Forked(PROGRAM, [str(tmp_path)], forks_workers=True)
+    streams = process.communicate()
+    assert process.returncode == 0, streams[1][-2000:]
+    for printed in streams:
         assert printed.partition("BEGIN\n")[2].partition("END\n")[0] == ""
 
 
