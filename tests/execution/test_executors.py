@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,18 +37,29 @@ def test_ray_is_imported_only_in_its_own_folder(file):
     assert known == (chosen_here if file.stem == "executor_choice" else set())
 
 
+#: Libraries that an inline study does not use. Imports of torchvision and of torch's compiler take two seconds.
+UNUSED = ("ray", "torch._dynamo", "torchvision", "pandas", "sklearn")
+
+PROGRAM = f"""
+import json, sys, kdtune
+
+study = json.loads(sys.argv[1])
+assert "torch" not in sys.modules
+assert kdtune.check_study(study).faults == []
+import torch
+print(torch.get_num_threads())
+print(kdtune.run_study(study, out=sys.argv[2], inline=True).exit_code)
+print(torch.get_num_threads(), [name for name in {UNUSED} if name in sys.modules])
+"""
+
+
 @pytest.mark.study
-def test_a_study_that_runs_inline_loads_no_library_that_it_does_not_use(tmp_path):
-    """Imports of torchvision and of torch's compiler would take two seconds."""
+def test_a_check_and_a_study_that_runs_inline_load_only_what_they_use_and_keep_torchs_threads(tmp_path):
+    """They import torch themselves, with the user's number of threads."""
     study = json.dumps(small_study(strategies={"none": {}}, repeats=1))
-    unused = ("ray", "torch._dynamo", "torchvision", "pandas", "sklearn")
-    script = (
-        f"import json, sys, kdtune\nstudy = json.loads({study!r})\n"
-        f"result = kdtune.run_study(study, out={str(tmp_path)!r}, inline=True)\n"
-        f"print(result.exit_code, [name for name in {unused} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "0 []\n", done.stderr
+    code = [sys.executable, "-c", PROGRAM, study, str(tmp_path)]
+    done = subprocess.run(code, env={**os.environ, "OMP_NUM_THREADS": "2"}, capture_output=True, text=True)
+    assert done.stdout == "2\n0\n2 []\n", done.stderr
 
 
 def test_a_cluster_is_refused_for_a_study_that_runs_inline(tmp_path):

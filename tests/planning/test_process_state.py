@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 import sys
 import warnings
 
@@ -12,24 +11,6 @@ import torch
 
 from kdtune.planning.process_state import restored_process_state
 from tests.forked import Forked
-
-CHECK = """
-import sys
-import kdtune
-from tests.studies import small_study
-
-assert "torch" not in sys.modules
-assert kdtune.check_study(small_study()).faults == []
-print(sys.modules["torch"].get_num_threads())
-"""
-
-
-def test_a_check_does_not_change_the_threads_of_a_torch_that_it_imports_itself():
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK], env={**os.environ, "OMP_NUM_THREADS": "2"}, capture_output=True, text=True
-    )
-    assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr[-2000:]
-
 
 PROGRAM = """
 import faulthandler, logging, os, random, signal, sys, warnings
