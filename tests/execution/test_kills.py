@@ -13,6 +13,7 @@ pytestmark = pytest.mark.study
 #: Fewer trials and epochs than in the torture test, but enough for kills in every phase.
 SHORT = ("--epochs", "5", "--set", "teacher_training.epochs=4", "--set", "teacher_training.milestones=[2, 3]")
 SHORT += ("--set", "strategies.random.trials=1", "--set", "strategies.optuna.trials=3")
+SHORT += ("--set", "training.batch_size=100", "--set", "teacher_training.batch_size=100")
 
 #: Factor by which the start of Ray lengthens a study of so few trials.
 RAY_TAKES_LONGER = 2.0
