@@ -32,7 +32,7 @@ NAME = "digits-hkd"
 STUDY = ["study", NAME, "-s", "random", "-s", "optuna", "--repeats", "1", "--epochs", "40"]
 STUDY += [word for option in ("random.trials=2", "optuna.trials=4") for word in ("--set", f"strategies.{option}")]
 STUDY += ["--set", "strategies.optuna.startup_trials=2", "--set", "teacher_training.epochs=10"]
-STUDY += ["--set", "teacher_training.milestones=[5, 8]", "--quiet"]
+STUDY += ["--set", "teacher_training.milestones=[5, 8]", "--quiet", "--no-report"]
 
 #: Roles of processes that are killed together, with the relative frequency of each combination. ``group`` is the
 #: command's process group (Ray's workers have their own groups); ``all`` is the command with all its descendants.
@@ -115,7 +115,7 @@ class Chain:
         """
         self.commands += 1
         self.began_s = time.time()
-        resume = ["resume", f"results/{NAME}", "--quiet"]
+        resume = ["resume", f"results/{NAME}", "--quiet", "--no-report"]
         arguments = resume if self.folder.run_toml.exists() else [*STUDY, *self.more]
         return begin(arguments, self.place, **environment)
 

@@ -123,12 +123,6 @@ def log_records():
     logging.getLogger().removeHandler(handler)
 
 
-@pytest.fixture
-def no_report(monkeypatch):
-    """Let commands in this process leave out a study's report, which takes a second to draw."""
-    monkeypatch.setattr("kdtune.report.html.page.write_report", lambda *_: None)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def no_power_cut():
     """Let files reach the disk when the system writes them, since no test cuts the power."""

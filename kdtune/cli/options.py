@@ -54,6 +54,9 @@ AcceptTeacher = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; everything else goes to standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+NoReport = Annotated[
+    bool, typer.Option("--no-report", help="Write no report.html; 'kdtune report' writes it at any time.")
+]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated.")
 ]

@@ -42,8 +42,8 @@ def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
         print_json(plan.as_json())
 
 
-def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) -> None:
-    """Print the outcome of a study, and exit with its exit code."""
+def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool, with_report: bool) -> None:
+    """Print the outcome of a study, write its report if it is wanted, and exit with the study's exit code."""
     from kdtune.analysis.baseline_choice import baseline_of
     from kdtune.report.tables import cost_table
 
@@ -77,7 +77,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         )
     if as_json:
         print_json(result.as_json())
-    if result.outcomes and not result.interrupted:
+    if with_report and result.outcomes and not result.interrupted:
         _write_report(result, console)
     raise typer.Exit(result.exit_code)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kdtune.cli.option_groups import with_option_groups
-from kdtune.cli.options import AcceptTeacher, ExecutionOptions, InlineOrNot, Json, Quiet
+from kdtune.cli.options import AcceptTeacher, ExecutionOptions, InlineOrNot, Json, NoReport, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Continue a study that was stopped. Finished trials are not run again."
@@ -28,6 +28,7 @@ def resume(
     accept_teacher: AcceptTeacher = False,
     json: Json = False,
     quiet: Quiet = False,
+    no_report: NoReport = False,
 ) -> None:
     """Resume a study."""
     from kdtune.api import resume_study
@@ -36,4 +37,4 @@ def resume(
     console = make_console(to_stderr=json)
     watcher = display(make_console(to_stderr=True), quiet=quiet)
     result = resume_study(folder, **run.as_arguments(), inline=inline, accept_teacher=accept_teacher, watcher=watcher)
-    show_outcome(result, console, as_json=json)
+    show_outcome(result, console, as_json=json, with_report=not no_report)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kdtune.cli.option_groups import with_option_groups
-from kdtune.cli.options import AcceptTeacher, CarbonOptions, ExecutionOptions, Inline, Json, Overrides, Quiet
+from kdtune.cli.options import AcceptTeacher, CarbonOptions, ExecutionOptions, Inline, Json, NoReport, Overrides, Quiet
 from kdtune.cli.output import make_console, show_outcome, show_plan
 
 HELP = (
@@ -77,6 +77,7 @@ def study(
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
+    no_report: NoReport = False,
 ) -> None:
     """Run a study."""
     from kdtune.api import plan_study, run_study
@@ -89,4 +90,4 @@ def study(
     else:
         watcher = display(make_console(to_stderr=True), quiet=quiet)
         result = run_study(name, strategy, **arguments, accept_teacher=accept_teacher, watcher=watcher)
-        show_outcome(result, console, as_json=json)
+        show_outcome(result, console, as_json=json, with_report=not no_report)

@@ -19,9 +19,6 @@ from tests.studies import SMALL, here, results_of
 SHORT = ["--repeats", "1", *SMALL[:-1], "1", "--inline"]
 STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", *SHORT]
 
-#: The study that most tests examine has its report: it is made before this applies.
-pytestmark = pytest.mark.usefixtures("no_report")
-
 
 def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
     torch.manual_seed(seed)
@@ -141,7 +138,7 @@ def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_unchanged(given, t
     assert contents(folder) == before
     compared = here("compare", str(folder), "--json", cwd=tmp_path)
     assert set(results_of(compared)) == {"grid", "none"}
-    resumed = here("resume", str(folder), "--json", cwd=tmp_path)
+    resumed = here("resume", str(folder), "--no-report", "--json", cwd=tmp_path)
     assert resumed.returncode == 0 and set(results_of(resumed)) == {"grid", "none"}
 
 
@@ -157,7 +154,7 @@ def copy(given, tmp_path):
 
 def test_a_study_resumes_with_the_same_teacher_after_the_file_was_removed(given, copy):
     before = teacher_of(given[0])
-    done = here("resume", str(copy), "--json", cwd=copy.parents[1])
+    done = here("resume", str(copy), "--no-report", "--json", cwd=copy.parents[1])
     assert done.returncode == 0, done.stderr
     assert teacher_of(copy) == before  # evaluated once
     assert results_of(done)["grid"]["repeats"][0]["test"] == results_of(given[1])["grid"]["repeats"][0]["test"]

@@ -10,13 +10,13 @@ from tests.results.finished import CARBON, finished
 from tests.studies import small_study
 
 
-def told(folder, **fields):
+def told(folder, *, with_report=True, **fields):
     """Return the output for an outcome, by default without results, and the exit code."""
     usual = {"outcomes": [], "interrupted": False, "is_settled": False}
     result = StudyResult(load_study(small_study()), folder, **{**usual, **fields})
     console = Console(width=200, no_color=True)
     with console.capture() as captured, pytest.raises(typer.Exit) as end:
-        show_outcome(result, console, as_json=False)
+        show_outcome(result, console, as_json=False, with_report=with_report)
     return captured.get(), end.value.exit_code
 
 
@@ -38,13 +38,15 @@ def test_an_error_after_everything_was_finished_is_no_failure(tmp_path):
     assert code == 0 and "Everything was finished when this happened: grid: Ray died" in words and "Failed" not in words
 
 
-@pytest.mark.parametrize(("interrupted", "code"), [(False, 0), (True, 130)])
-def test_a_study_that_was_not_interrupted_writes_its_report_and_names_it(tmp_path, interrupted, code):
+@pytest.mark.parametrize(("interrupted", "wanted", "code"), [(False, True, 0), (True, True, 130), (False, False, 0)])
+def test_a_study_that_was_not_interrupted_writes_its_report_if_wanted_and_names_it(tmp_path, interrupted, wanted, code):
     folder = finished(tmp_path)
     outcome = build_result(folder, CARBON)
-    words, ended = told(folder.study.path, outcomes=[outcome], interrupted=interrupted, is_settled=True)
+    fields = {"outcomes": [outcome], "interrupted": interrupted, "is_settled": True}
+    words, ended = told(folder.study.path, with_report=wanted, **fields)
     written = folder.study.path / "report.html"
-    assert (ended, written.is_file(), f"Report: {written}" in words) == (code, not interrupted, not interrupted)
+    is_written = wanted and not interrupted
+    assert (ended, written.is_file(), f"Report: {written}" in words) == (code, is_written, is_written)
 
 
 def test_a_report_that_cannot_be_written_changes_no_outcome(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.results.several import ran
-from tests.studies import SMALL
+from tests.studies import SMALL, command
 
 FULL = "error: standard output cannot be written (No space left on device); free space, or redirect it\n"
 
@@ -101,20 +101,11 @@ def test_streams_replaced_by_others_are_kept(capsys):
     assert capsys.readouterr().out == "x\n"
 
 
-#: Runs the command without the report, which is not written to a stream and takes seconds to draw.
-WITHOUT_REPORT = """
-from kdtune.report.html import page
-page.write_report = lambda *_: None
-from kdtune.__main__ import main
-main()
-"""
-
-
 @pytest.mark.study
 def test_a_study_continues_if_its_progress_is_not_read_and_its_table_cannot_be_written(tmp_path):
-    study = [sys.executable, "-c", WITHOUT_REPORT, "study", "digits-hkd", "-s", "none", "--inline", "--repeats", "1"]
+    study = command("study", "digits-hkd", "-s", "none", "--inline", "--repeats", "1", *SMALL)
     with Path("/dev/full").open("wb") as full:
-        process = subprocess.Popen([*study, *SMALL], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+        process = subprocess.Popen(study, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert process.stderr.readline() == b"starting the energy meter ...\n"
     process.stderr.close()
     assert process.wait() == 1  # for the table

@@ -254,7 +254,6 @@ def _interrupted(code, out, err, place):
     return interrupted
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     estimate = grid / "estimate.json"
@@ -262,7 +261,7 @@ def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_sam
     out, err = started.communicate()
     interrupted = _interrupted(started.returncode, out, err, tmp_path)
     first_estimate = estimate.read_bytes()
-    done = here("resume", "results/digits-hkd", "--inline", "--json", cwd=tmp_path)
+    done = here("resume", "results/digits-hkd", "--inline", "--no-report", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     resumed, expected = results_of(done), results_of(undisturbed[1])
     assert {name: outcome_of(result) for name, result in resumed.items()} == {
@@ -287,7 +286,6 @@ def _charged_so_far(paths):
     return [(t_ns, kind, total) for (t_ns, kind, _), total in zip(steps, totals, strict=True)]
 
 
-@pytest.mark.usefixtures("no_report")
 def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within_an_epoch(
     tmp_path, undisturbed, monkeypatch
 ):
@@ -315,7 +313,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
     for factor in itertools.count(3, 3):  # enough to begin again in a running process, unless the machine is slower
         looks.clear()
         limit_kwh = factor * interrupted["cost"]["charged_kwh"]
-        stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
+        stopped = here("resume", str(folder), "--no-report", "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
         assert stopped.returncode == 4, stopped.stdout + stopped.stderr
         if epochs() > before:
             break

@@ -107,7 +107,7 @@ def test_it_is_listed_checked_run_and_compared_and_its_results_are_read_without_
     assert document["faults"] == [] and len(document["steps"]) == 4
     assert document["data"]["class_names"] == ["red", "white", "platelet"]
 
-    asked = ["-s", "climb", "-s", "confidence", "--repeats", "1", "--inline", "--quiet"]
+    asked = ["-s", "climb", "-s", "confidence", "--repeats", "1", "--inline", "--quiet", "--no-report"]
     run = started(["study", "study.toml", *asked], folder, site)
     assert run.returncode == 0, run.stderr
     compared = strategies_in(started(["compare", "results/cells", "--json"], folder, site))

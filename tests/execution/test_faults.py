@@ -19,7 +19,7 @@ pytestmark = pytest.mark.study
 #: since a command that waits for the start of another one would be ended by its watching thread.
 STUDY = ["study", "digits-hkd", "-s", kills.STRATEGY, "--repeats", "1", "--epochs", "8"]
 STUDY += ["--set", "teacher_training.epochs=2", "--set", "teacher_training.milestones=[1]"]
-STUDY += ["--set", "search_space.tau.step=18", "--max-concurrent", "1", "--set", "loss=./held.py:held"]
+STUDY += ["--set", "search_space.tau.step=18", "--max-concurrent", "1", "--no-report", "--set", "loss=./held.py:held"]
 
 #: With a budget, which is checked after each epoch, each epoch is reported at once.
 REPORTS_EACH_EPOCH = ["--max-kwh", "1"]
@@ -95,7 +95,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     """Ray runs the study until one of its daemons is killed; then the study continues inline, which takes less time."""
     place, mounted = place
     (place / "held.py").write_text(HELD)
-    resume = ["resume", str(place / "results" / "digits-hkd"), "--inline"]
+    resume = ["resume", str(place / "results" / "digits-hkd"), "--inline", "--no-report"]
     go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
     study = interrupted(place, STUDY)
@@ -123,7 +123,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
 
     assert has_checkpoints(place)
     faults.spoil_checkpoints(place)
-    resumed = here("resume", str(place / "results" / "digits-hkd"), cwd=place)
+    resumed = here("resume", str(place / "results" / "digits-hkd"), "--no-report", cwd=place)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert not any('"failed"' in line for line in kills.trial_log(place).read_text().splitlines())
 
