@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 CLASSES = 3
 TASK = Classification(CLASSES)
 
-TRAINING = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05, "weight_decay": 5e-4, "milestones": [2]}
+TRAINING = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4, "milestones": [2]}
 
 
 @cache

@@ -7,9 +7,15 @@ import pytest
 from kdtune.catalog.packages import version_of, versions_of
 
 
+@pytest.fixture(scope="module")
+def distributions():
+    """All installed distributions by package, which are read from the files of each of them."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("package", ["PIL", "google", "numpy", "sklearn", "yaml"])
-def test_all_distributions_of_a_module_are_found(package):
-    expected = {f"{name}=={version(name)}" for name in packages_distributions()[package]}
+def test_all_distributions_of_a_module_are_found(package, distributions):
+    expected = {f"{name}=={version(name)}" for name in distributions[package]}
     assert versions_of([package]) == tuple(sorted(expected))
 
 

@@ -8,7 +8,7 @@ from kdtune.testing.networks import NetworkConformance
 
 
 class TestBuiltIn(NetworkConformance):
-    image_shape = (1, 28, 28)
+    image_shape = (1, 16, 16)  # test_models.py has others
 
     @pytest.fixture(scope="class", params=models_of("classification"))
     def network(self, request):

@@ -14,8 +14,8 @@ FIXED, STOCHASTIC, ALONE = {"tau": 4}, {"temperature": "stochastic"}, {"loss": "
 PER_EPOCH, PER_SAMPLE = {**STOCHASTIC, "draw": "epoch"}, {**STOCHASTIC, "draw": "sample", "scale": "log"}
 AGAIN, SLOW = {**STOCHASTIC, "restart": 2}, {"tau": 7, "learning_rate": 0.003}
 
-#: 56 images: the last batch has 8 of 16, one more than the others, or as many as they have.
-SMALLER, LARGER, EQUAL = {"batch_size": 16}, {"batch_size": 11}, {"batch_size": 14}
+#: 56 images: the last batch has 24 of 32, one more than the others, or as many as they have.
+SMALLER, LARGER, EQUAL = {"batch_size": 32}, {"batch_size": 11}, {"batch_size": 28}
 CHANGED = {"augment": ("crop", "flip", "rotate"), "warmup_epochs": 0.5}
 
 

@@ -55,7 +55,7 @@ def test_derivatives_in_forward_mode_come_to_the_same(name):
     plain = network(name).double()
     lean = deepcopy(plain).to(memory_format=torch.channels_last)
     make_lean(lean, channels_last=True)
-    images = torch.randn(4, 3, 17, 16).double()
+    images = torch.randn(3, 3, 17, 16).double()
     directions = {key: torch.randn_like(weight) for key, weight in plain.named_parameters()}
 
     def change(model):
@@ -66,11 +66,21 @@ def test_derivatives_in_forward_mode_come_to_the_same(name):
     torch.testing.assert_close(change(lean), change(plain))
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("name", ["mobilenet_v2_half", "shufflenet_v2", "vgg8", "resnet20", "bias_then_stride"])
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("mobilenet_v2_half", torch.contiguous_format),
+        ("mobilenet_v2_half", torch.channels_last),
+        ("shufflenet_v2", torch.channels_last),
+        ("vgg8", torch.contiguous_format),
+        ("resnet20", torch.contiguous_format),
+        ("bias_then_stride", torch.contiguous_format),
+        ("bias_then_stride", torch.channels_last),
+    ],
+)
 def test_trainings_in_double_precision_come_to_the_same(name, layout):
     plain = network(name).double()
-    images, labels = torch.randn(6, 3, 17, 16).double(), torch.arange(6)
+    images, labels = torch.randn(3, 3, 17, 16).double(), torch.arange(3)
     lean = deepcopy(plain).to(memory_format=layout)
     make_lean(lean, channels_last=layout is torch.channels_last)
     (wanted, says), (got, also) = (
@@ -116,10 +126,10 @@ def test_compiled_they_do_the_same():
 
 
 def test_they_count_the_same():
-    plain = MODELS.load("mobilenet_v2")(3, 10)
-    counted = count_operations(plain, 3, 32, 32).macs
+    plain = MODELS.load("mobilenet_v2_half")(3, 10)
+    counted = count_operations(plain, 3, 16, 16).macs
     make_lean(plain, channels_last=True)
-    assert count_operations(plain, 3, 32, 32).macs == counted
+    assert count_operations(plain, 3, 16, 16).macs == counted
 
 
 def test_none_is_in_the_networks_own_arithmetic():

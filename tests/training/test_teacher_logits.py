@@ -15,6 +15,7 @@ from tests.recipes import recipe_of
 
 CPU = torch.device("cpu")
 AUGMENTED = [
+    *("data.train_limit=300", "validation=100"),
     *("training.augment=['crop', 'flip']", "training.epochs=3", "training.milestones=[]"),
     *("teacher_training.epochs=2", "teacher_training.milestones=[]"),
 ]
@@ -70,7 +71,7 @@ def test_replayed_logits_are_those_of_the_changed_images_of_each_epoch(context_o
     context.distiller(recipe_of(context.study, {"tau": 4}), 0)
     train, store = context.splits.train, context.logit_store(0)
     live = LiveTeacher(context.teacher, Arithmetic(CPU))
-    some = torch.tensor([5, 390, 3])
+    some = torch.tensor([5, 190, 3])
     for epoch in range(3):
         asked = live(train.changed(some, ("crop", "flip"), 0, epoch), some)
         torch.testing.assert_close(torch.tensor(store.rows(epoch)[some]).float(), asked, rtol=1e-3, atol=1e-4)
@@ -365,7 +366,7 @@ def test_compiled_networks_compute_the_same_and_another_tau_or_training_compiles
     from torch._dynamo.utils import counters
 
     numerics = Numerics(precision="float32", memory_layout="contiguous", compile="on")
-    overrides = ("training.epochs=1", "training.batch_size=360", "training.augment=[]")
+    overrides = ("training.epochs=1", "training.batch_size=180", "training.augment=[]")
     context = context_of(*overrides, teacher_logits="replay")
     plain = context.distiller(recipe_of(context.study, {"tau": 4}), 0)
     plain.train_epoch()

@@ -25,7 +25,7 @@ from tests.recipes import recipe_of
 
 CPU = torch.device("cpu")
 SIDE, CLASSES = 32, 2
-TRAINING = {"epochs": 2, "batch_size": 8, "learning_rate": 0.02, "augment": ["flip"]}
+TRAINING = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "augment": ["flip"]}
 
 
 def study_of(**changes):
@@ -197,7 +197,7 @@ def test_a_batch_without_objects_trains_nothing_and_is_finite(splits, teacher):
 
 
 def test_a_detector_learns_and_its_metrics_are_those_of_its_predictions(splits):
-    recipe = study_of(training={**TRAINING, "epochs": 30, "augment": [], "learning_rate": 0.05})
+    recipe = study_of(training={**TRAINING, "epochs": 30, "batch_size": 8, "augment": [], "learning_rate": 0.05})
     distiller = training(splits, {"loss": "ce"}, study=recipe.model_copy(update={"student": STUDY.teacher}))
     metrics, _ = trained(distiller)
     assert metrics[-1].val_objective > 0.5 > metrics[0].val_objective
