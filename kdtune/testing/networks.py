@@ -28,11 +28,8 @@ from kdtune.testing.component_under_test import ComponentConformance
 #: Images in a batch.
 IMAGES = 4
 
-#: Networks that a test has built and left as they were, what they belong to, and their seeds; another test takes them.
-_left: list[tuple[type, Component, int, torch.nn.Module]] = []
-
-#: The last network after a pass in training mode, and what it belongs to; tests that only read it share it.
-_last_passed: list[tuple[type, Component, torch.nn.Module]] = []
+#: The network of the last test in evaluation mode, and what it belongs to; tests that only read it share it.
+_last_evaluated: list[tuple[type, Component, torch.nn.Module]] = []
 
 
 class NetworkConformance(ComponentConformance):
@@ -66,21 +63,18 @@ class NetworkConformance(ComponentConformance):
 
     def test_the_seed_decides_the_weights(self, network: Component) -> None:
         """Initial weights depend on torch's global seed alone."""
-        built = [self._built(network, seed) for seed in (0, 0, 1)]
-        one, same, other = (model.state_dict() for model in built)
+        one, same, other = (self._built(network, seed).state_dict() for seed in (0, 0, 1))
         assert all(torch.equal(one[key], same[key]) for key in one), (
             "initial weights differ under one seed; draw them from torch's global generator, which kdtune seeds"
         )
         assert not all(torch.equal(one[key], other[key]) for key in one), (
             "initial weights are the same under two seeds; do not set a seed or load weights in the network's function"
         )
-        _left[:] = [(type(self), network, seed, model) for seed, model in enumerate(built[1:])]
 
     def test_a_training_step_gives_every_parameter_a_finite_gradient(self, network: Component) -> None:
         """Every parameter is used, and every weight matrix moves, apart from those that ``unused`` names."""
-        # The pass that sets the statistics of the batch normalisations, which other tests share, is that of the step.
-        model, logits = self._passed(network)
-        torch.nn.functional.cross_entropy(logits, torch.arange(IMAGES) % self.num_classes).backward()
+        model, images = self._built(network), self._images()
+        torch.nn.functional.cross_entropy(model(images), torch.arange(IMAGES) % self.num_classes).backward()
         trained = {key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}
         unused = {key for key, parameter in trained.items() if parameter.grad is None}
         assert unused == set(self.unused), (
@@ -145,30 +139,23 @@ class NetworkConformance(ComponentConformance):
 
     def _built(self, network: Component, seed: int = 0) -> torch.nn.Module:
         """Return the network in training mode, with initial weights of a seed."""
-        for number, (suite, component, its_seed, model) in enumerate(_left):
-            if (suite, component, its_seed) == (type(self), network, seed):
-                del _left[number]
-                return model
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_network(network, self.image_shape[0], self.num_classes)
 
     def _in_evaluation_mode(self, network: Component) -> torch.nn.Module:
         """Return the network in evaluation mode, with the statistics of one batch in its batch normalisation."""
-        for suite, component, made in _last_passed:
+        for suite, component, made in _last_evaluated:
             if (suite, component) == (type(self), network):
-                return made.eval()
-        return self._passed(network)[0].eval()
-
-    def _passed(self, network: Component) -> tuple[torch.nn.Module, torch.Tensor]:
-        """Return a new network in training mode, which keeps the statistics of one batch, and its logits for that."""
+                return made
         model = self._built(network)
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.momentum = 1.0
-        logits = model(self._images())
-        _last_passed[:] = [(type(self), network, model)]
-        return model, logits
+        with torch.inference_mode():
+            model(self._images())
+        _last_evaluated[:] = [(type(self), network, model.eval())]
+        return model
 
     def _images(self) -> torch.Tensor:
         """Return a batch of random images."""
