@@ -28,9 +28,9 @@ POINTS = [{"tau": 4}, {"temperature": "stochastic"}, {"temperature": "stochastic
 
 
 def one_left_over(**changes):
-    """9 images in batches of 4."""
-    training = {"epochs": 2, "batch_size": 4, "learning_rate": 0.001}
-    given = {"data": {"train_limit": 29}, "validation": 20, "training": training, "teacher_training": training}
+    """33 images in batches of 16."""
+    training = {"epochs": 2, "batch_size": 16, "learning_rate": 0.05}
+    given = {"data": {"train_limit": 53}, "validation": 20, "training": training, "teacher_training": training}
     return load_study(small_study(**{**given, **changes}))
 
 
@@ -38,7 +38,7 @@ def one_left_over(**changes):
 def test_a_network_with_1x1_maps_trains_where_a_single_image_is_left_over(name):
     context = TrainingContext(one_left_over(student=name), CPU, threads=1)
     training = context.training(recipe_of(context.study, {"loss": "ce"}), 0, None)
-    assert training.batch_sizes == [4, 5]
+    assert training.batch_sizes == [16, 17]
     training.train_epoch()
 
 
@@ -72,7 +72,7 @@ def test_timing_covers_every_network_and_batch_size():
 
 def test_a_batch_that_is_one_larger_needs_no_code_of_its_own():
     compiled = Numerics(precision="float32", memory_layout="contiguous", compile="on")
-    for validation, compiles in ((20, True), (24, False), (25, True)):  # 4 + 5, 5 and 4 images
+    for validation, compiles in ((20, True), (36, False), (37, True)):  # 16 + 17, 17 and 16 images
         study = one_left_over(validation=validation, numerics=compiled.model_dump())
         assert TrainingContext(study, CPU, threads=1).compiles is compiles
 
@@ -108,12 +108,12 @@ def test_a_study_is_refused_with_every_training_that_would_fail():
     single = {"epochs": 1, "batch_size": 1, "learning_rate": 0.05}
     study = one_left_over(student="shufflenet_v2", teacher="vgg8", training=single, teacher_training=single)
     with pytest.raises(SpecError) as error:
-        check_batches(study, 29, trains_teacher=True)
+        check_batches(study, 53, trains_teacher=True)
     assert [fault.key for fault in error.value.faults] == ["training.batch_size", "teacher_training.batch_size"]
     with pytest.raises(SpecError) as error:
-        check_batches(study, 29, trains_teacher=False)
+        check_batches(study, 53, trains_teacher=False)
     assert len(error.value.faults) == 1
-    check_batches(one_left_over(student="shufflenet_v2", teacher="vgg8"), 29, trains_teacher=True)
+    check_batches(one_left_over(student="shufflenet_v2", teacher="vgg8"), 53, trains_teacher=True)
 
 
 def test_a_training_in_somebody_elses_pipeline_is_refused_too():

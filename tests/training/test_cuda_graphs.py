@@ -69,7 +69,7 @@ def test_recording_leaves_no_trace(cuda):
     assert count >= 1.0
 
 
-@pytest.mark.parametrize(("optimizer", "batch_size"), [("sgd", 32), ("adam", 11)])
+@pytest.mark.parametrize(("optimizer", "batch_size"), [("sgd", 16), ("adam", 11)])
 def test_everything_that_a_training_changes_is_restored_after_a_recording(
     training, cuda, monkeypatch, optimizer, batch_size
 ):
