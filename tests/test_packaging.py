@@ -104,7 +104,7 @@ def test_installed_into_an_empty_environment_everything_is_found(built, tmp_path
     python = _environment(tmp_path / "env")
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet"]
-        + ["--disable-pip-version-check", "--no-build-isolation", built[0]],
+        + ["--disable-pip-version-check", "--no-build-isolation", "--no-compile", built[0]],
         check=True,
         capture_output=True,
     )

@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked
 from tests.results.several import ran
-from tests.studies import SMALL, command
+from tests.studies import SMALL
 
 FULL = "error: standard output cannot be written (No space left on device); free space, or redirect it\n"
 
@@ -101,13 +101,23 @@ def test_streams_replaced_by_others_are_kept(capsys):
     assert capsys.readouterr().out == "x\n"
 
 
+#: Runs the command with a full disk as its standard output and a named pipe, the first argument, as its standard error.
+STREAMS = """
+import os, sys
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+os.dup2(os.open(sys.argv.pop(1), os.O_WRONLY), 2)
+from kdtune.__main__ import main
+main()
+"""
+
+
 @pytest.mark.study
 def test_a_study_continues_if_its_progress_is_not_read_and_its_table_cannot_be_written(tmp_path):
-    study = command("study", "digits-hkd", "-s", "none", "--inline", "--repeats", "1", *SMALL)
-    with Path("/dev/full").open("wb") as full:
-        process = subprocess.Popen(study, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
-    assert process.stderr.readline() == b"starting the energy meter ...\n"
-    process.stderr.close()
+    os.mkfifo(tmp_path / "progress")
+    study = ["study", "digits-hkd", "-s", "none", "--inline", "--repeats", "1", *SMALL]
+    process = Forked(STREAMS, [str(tmp_path / "progress"), *study], tmp_path)
+    with (tmp_path / "progress").open("rb", buffering=0) as progress:
+        assert progress.readline() == b"starting the energy meter ...\n"
     assert process.wait() == 1  # for the table
     result = json.loads((tmp_path / "results" / "digits-hkd" / "none" / "result.json").read_text())
     assert result["status"] == "completed" and result["cost"]["charged_kwh"] > 0

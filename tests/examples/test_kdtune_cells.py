@@ -32,7 +32,7 @@ def site(tmp_path_factory):
     target = tmp_path_factory.mktemp("site")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
-        + ["--disable-pip-version-check", "--target", target, source],
+        + ["--disable-pip-version-check", "--no-compile", "--target", target, source],
         check=True,
         capture_output=True,
     )

@@ -1,5 +1,4 @@
 import time
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +12,7 @@ from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.specs import load_study
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from tests.energy.simulated import two_cores
+from tests.forecast.step_clock import StepClock
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
@@ -26,26 +26,6 @@ def context():
 
 def timed(context, kinds=ALL, setup=None):
     return time_work(context, kinds, Stopwatch(two_cores()), [], setup)
-
-
-class StepClock:
-    """A clock that only advances with units of work: by ten milliseconds each, whatever else the machine does."""
-
-    def __init__(self, monkeypatch) -> None:
-        self.units = 0
-        for kind in ("_steps", "_evaluations"):
-            monkeypatch.setattr(step_timing, kind, partial(self._counted, getattr(step_timing, kind)))
-        clock = SimpleNamespace(perf_counter=self.now_s, process_time=self.now_s)
-        for module in (step_timing, stopwatch):
-            monkeypatch.setattr(module, "time", clock)
-
-    def now_s(self) -> float:
-        return self.units / 100
-
-    def _counted(self, units, *given):
-        for images in units(*given):
-            self.units += 1
-            yield images
 
 
 def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(context, monkeypatch):
