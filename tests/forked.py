@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 from tests.forked_workers import fork_workers_from_here
 from tests.studies import command
-from tests.worker_server import IMPORTED, OF_PYARROW
+from tests.worker_server import IMPORTED, OF_PYARROW, renew_thread_pool
 
 #: Its processes are forks of a process that has imported all this.
 SERVER = multiprocessing.get_context("forkserver")
@@ -177,6 +177,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if forks_workers:
         fork_workers_from_here()
+    renew_thread_pool()
     try:
         if code is None:
             from kdtune.__main__ import main

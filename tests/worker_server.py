@@ -52,9 +52,8 @@ IMPORTED = (
     "yaml",
 )
 
-#: What workers import besides, and the beginnings of the names of variables that are read then.
+#: What workers import besides.
 _IMPORTED_WITH_RAY = ("ray.tune", "kdtune.execution.ray.meter_actor", "kdtune.execution.ray.trainable")
-_READ_BY_RAY = ("RAY_", "TUNE_")
 
 #: Beginnings of the names of variables that are read while Python starts or these modules are imported. Which GPUs are
 #: visible is read later, when CUDA starts.
@@ -151,8 +150,8 @@ def listening_socket() -> Iterator[tuple[socket.socket, str]]:
 class _DaemonServer:
     """The server of a daemon, with which it ends.
 
-    It has not imported Ray, which reads the number of a worker's job when it is imported. So the first worker of a job
-    imports it. For further workers, a fork of this server imports it once with the job's variables, and serves them.
+    It has not imported Ray, which reads the number of a worker's job and other variables when it is imported. So the
+    first worker with such variables imports it. A fork of the server imports it once for all further ones.
     """
 
     def __init__(self, daemon: int, prepare: Callable[[], object]) -> None:
@@ -198,25 +197,24 @@ class _DaemonServer:
                 os.close(stream)
 
     def _answer(self, request: Request) -> str:
-        """Return "forked" or "refused", or the address of the server that forks further workers of the job."""
+        """Return "forked" or "refused", or the address of the server that forks further workers with such variables."""
         if not _can_be_forked(request):
             return "refused"
         if request.is_agent or "ray" in sys.modules:
             return "forked"
-        job = {name: value for name, value in request.environment.items() if name.startswith(_READ_BY_RAY)}
-        if (key := frozenset(job.items())) not in self._addresses:
-            self._addresses[key] = ""
-        elif not self._addresses[key]:
-            self._addresses[key] = self._fork_server(job)
-        return self._addresses[key] or "forked"
+        variables = frozenset(request.environment.items())
+        if variables not in self._addresses:
+            self._addresses[variables] = ""
+        elif not self._addresses[variables]:
+            self._addresses[variables] = self._fork_server(request.environment)
+        return self._addresses[variables] or "forked"
 
-    def _fork_server(self, job: dict[str, str]) -> str:
-        """Fork the server of a job, whose variables are given, and return its address."""
+    def _fork_server(self, variables: dict[str, str]) -> str:
+        """Fork a server of workers with the given environment variables, and return its address."""
         with listening_socket() as (listening, address):
             if os.fork() == 0:
-                for name in [name for name in os.environ if name.startswith(_READ_BY_RAY)]:
-                    del os.environ[name]
-                os.environ.update(job)
+                os.environ.clear()
+                os.environ.update(variables)
                 _import_all(_IMPORTED_WITH_RAY)
                 _DaemonServer(self._daemon, self._prepare).serve(listening)
         return address
@@ -261,6 +259,12 @@ def _can_be_forked(worker: Request) -> bool:
     return all(values.get(name) == os.environ.get(name) for name in names - _READ_LATER)
 
 
+def renew_thread_pool() -> None:
+    """Make torch replace its pool of threads, which a fork has not kept, before two threads might do so at once."""
+    torch = sys.modules["torch"]
+    torch.set_num_threads(torch.get_num_threads())
+
+
 def _run(worker: Request, prepare: Callable[[], object]) -> NoReturn:
     """Turn this process into a worker."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -275,6 +279,7 @@ def _run(worker: Request, prepare: Callable[[], object]) -> NoReturn:
     os.chdir(worker.folder)
     os.environ.clear()
     os.environ.update(worker.environment)
+    renew_thread_pool()
     random.seed()
     sys.modules["numpy"].random.seed()
     sys.argv, sys.orig_argv = worker.arguments, [sys.executable, *worker.arguments]
