@@ -22,7 +22,8 @@ from unittest.mock import patch
 
 from tests.forked_workers import fork_workers_from_here
 from tests.studies import command
-from tests.worker_server import IMPORTED, OF_PYARROW, renew_thread_pool
+from tests.worker_process import renew_thread_pool
+from tests.worker_server import IMPORTED, OF_PYARROW
 
 #: Its processes are forks of a process that has imported all this.
 SERVER = multiprocessing.get_context("forkserver")

@@ -1,25 +1,22 @@
 """The server that Ray's workers and agents, and test processes, are forked from; see ``tests/forked_workers.py``."""
 
-import atexit
 import ctypes
-import fcntl
 import gc
-import importlib
+import importlib.util
 import json
 import marshal
 import os
-import random
 import select
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
+
+from tests.worker_process import Request, become, become_agent, end_with
 
 _ENVIRONMENT = "--serialized-runtime-env-context="
 
@@ -45,15 +42,20 @@ IMPORTED = (
     "pyarrow.fs",
     "pyarrow.json",
     "pyarrow.parquet",
-    "pydantic",
+    "pydantic.deprecated.class_validators",
     "requests",
     "rich.console",
-    "tqdm",
+    "rich.live",
+    "tqdm.auto",
+    "wcwidth",
     "yaml",
 )
 
 #: What workers import besides.
 _IMPORTED_WITH_RAY = ("ray.tune", "kdtune.execution.ray.meter_actor", "kdtune.execution.ray.trainable")
+
+#: Folder in which Ray keeps the aiohttp of its agents.
+_OF_AGENTS = "_private/runtime_env/agent/thirdparty_files"
 
 #: Beginnings of the names of variables that are read while Python starts or these modules are imported. Which GPUs are
 #: visible is read later, when CUDA starts.
@@ -71,28 +73,6 @@ OF_PYARROW = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _OF_THE_SERVER = {"OMP_NUM_THREADS": "1", "KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE", **OF_PYARROW}
 
 
-class Request(NamedTuple):
-    """A worker or an agent that a daemon wants.
-
-    Attributes:
-        arguments: Its script and the arguments of the script.
-        environment: Environment variables.
-        folder: Working folder.
-        cores: CPU cores that it may use.
-        blocked: Numbers of the signals that it blocks.
-        is_agent: Whether it is an agent or a test process, and not a worker.
-        streams: Descriptors of its standard input, output and error.
-    """
-
-    arguments: list[str]
-    environment: dict[str, str]
-    folder: str
-    cores: list[int]
-    blocked: list[int]
-    is_agent: bool
-    streams: list[int]
-
-
 def become_server(connection: socket.socket, prepare: Callable[[], object] = lambda: None) -> NoReturn:
     """Turn this process into the server of the workers of another one, and later into each of them.
 
@@ -107,11 +87,20 @@ def become_server(connection: socket.socket, prepare: Callable[[], object] = lam
         os.environ.update(_OF_THE_SERVER)
         sys.modules["torch"].set_num_threads(1)
         _import_all(IMPORTED)
+        _import_aiohttp()
         assert "ray" not in sys.modules
         _serve(connection, prepare)
     finally:
         traceback.print_exc()
         os._exit(1)  # it never continues as a command
+
+
+def _import_aiohttp() -> None:
+    ray = importlib.util.find_spec("ray")
+    assert ray and ray.origin
+    sys.path.insert(0, str(Path(ray.origin).parent / _OF_AGENTS))
+    _import_all(["aiohttp.web"])
+    del sys.path[0]
 
 
 def _import_all(modules: Iterable[str]) -> None:
@@ -188,10 +177,10 @@ class _DaemonServer:
                 if answer == "forked" and os.fork() == 0:
                     listening.close()
                     os.close(self._end_of_daemon)
-                    _end_with(connection)
+                    end_with(connection)
                     if request.is_agent:
-                        _become_agent(request)
-                    _run(request, self._prepare)
+                        become_agent(request)
+                    become(request, self._prepare)
                 connection.sendall(answer.encode())
             for stream in request.streams:
                 os.close(stream)
@@ -220,20 +209,6 @@ class _DaemonServer:
         return address
 
 
-def _end_with(shim: socket.socket) -> None:
-    """Let this process be killed when its shim ends, and the shim end with it: the connection stays open."""
-    fcntl.fcntl(shim, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(shim, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(shim, fcntl.F_SETFL, os.O_ASYNC)
-
-
-def _become_agent(request: Request) -> None:
-    """Let an agent end with its daemon."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: its parent ends with the daemon
-    if request.arguments[0] != "-c":  # an agent of Ray and no test process
-        request.environment["RAY_RAYLET_PID"] = str(os.getppid())  # the process that it ends with
-
-
 def _receive(connection: socket.socket) -> Request:
     message, streams, *_ = socket.recv_fds(connection, 1 << 16, 3)
     while rest := connection.recv(1 << 16):
@@ -257,51 +232,3 @@ def _can_be_forked(worker: Request) -> bool:
     names = {name for name in {*worker.environment, *os.environ} if name.startswith(_READ_BY_IMPORTS)}
     values = {**_OF_THE_SERVER, **worker.environment}
     return all(values.get(name) == os.environ.get(name) for name in names - _READ_LATER)
-
-
-def renew_thread_pool() -> None:
-    """Make torch replace its pool of threads, which a fork has not kept, before two threads might do so at once."""
-    torch = sys.modules["torch"]
-    torch.set_num_threads(torch.get_num_threads())
-
-
-def _run(worker: Request, prepare: Callable[[], object]) -> NoReturn:
-    """Turn this process into a worker."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, worker.blocked)
-    prepare()
-    os.sched_setaffinity(0, worker.cores)
-    for number, stream in enumerate(worker.streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - which an agent reads until its daemon ends
-    os.chdir(worker.folder)
-    os.environ.clear()
-    os.environ.update(worker.environment)
-    renew_thread_pool()
-    random.seed()
-    sys.modules["numpy"].random.seed()
-    sys.argv, sys.orig_argv = worker.arguments, [sys.executable, *worker.arguments]
-    sys.modules["__main__"] = main = ModuleType("__main__")
-    main.__dict__.update(__builtins__=__builtins__)
-    script, *others = worker.arguments
-    if script == "-c":
-        code = others[0]
-    else:
-        code = Path(script).read_text()
-        sys.path.insert(0, str(Path(script).parent))
-        main.__dict__.update(__file__=script)
-    try:
-        exec(compile(code, script, "exec"), main.__dict__)
-        status = 0
-    except SystemExit as end:
-        status = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # without deleting the imported objects
