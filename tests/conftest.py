@@ -133,7 +133,7 @@ def no_power_cut():
 
 @pytest.fixture(scope="session", autouse=True)
 def short_timings():
-    """Time the steps of a study's networks for a moment, which the import of this module sets."""
+    """Shorten the timing of steps, as the import of this module does."""
     from tests import short_timings  # noqa: F401
 
 

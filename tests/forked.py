@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker
@@ -94,7 +95,10 @@ def _fork_python(_: str, command: list[str], descriptors: Sequence[int]) -> int:
 
 
 class Forked:
-    """A process with the methods of ``subprocess.Popen`` that tests use; it leads a session of its own."""
+    """A process with the methods of ``subprocess.Popen`` that tests use; it leads a session of its own.
+
+    Its exit code after any exception but ``SystemExit`` is 1.
+    """
 
     def __init__(
         self,
@@ -187,9 +191,11 @@ def _run(
             sys.argv = ["kdtune", *arguments]
             main()
         else:
+            sys.orig_argv = [sys.executable, "-c", code, *arguments]  # with which a command may start again
             sys.argv = ["-c", *arguments]
             exec(code, {"__name__": "__main__"})
     finally:
+        threading._shutdown()  # type: ignore[attr-defined]
         sys.stdout.flush()
         sys.stderr.flush()
         atexit._run_exitfuncs()

@@ -1,15 +1,15 @@
 """Ray's workers, and the agents of its daemons, forked from a server that has imported torch and kdtune once.
 
-Ray and its daemons are real, and so is the code of a worker. Only what it imports besides Ray was imported before,
-which otherwise takes three seconds of CPU time in each worker and one in each agent, and it ends without deleting each
-imported object, which takes another one. A daemon starts ``tests/worker_shim.py`` in its place, which passes the
-command, the environment and all else that a process inherits to the server, and waits for its end. Each daemon has a
-server of its own, whose children its workers are, as they would be of the daemon: kdtune assigns energy by the process
-tree. They are no descendants of the daemon, but the kernel kills a worker as soon as its shim, which is one, has ended.
+Ray and its daemons are real, and so is the code of a worker. Only its modules were imported before, which otherwise
+takes three seconds of CPU time in each worker and one in each agent, and it ends without deleting each imported object,
+which takes another one. In its place, a daemon starts ``tests/worker_shim.py``, which passes the command, environment,
+folder, CPU cores, signal mask and standard streams to the server, and waits for the worker's end. Each daemon has a
+server of its own. Workers are its children, or those of a fork of it, as they would be the daemon's: kdtune assigns
+energy by the process tree. Workers are not descendants of the daemon, but their shims are, and the kernel kills a
+worker when its shim ends.
 
-A worker whose environment has other settings that are read by an import is started as Ray does. So are those of
-commands that tests start as users do. A command that is itself forked (``tests/forked.py``) forks the server of its
-workers.
+Ray itself starts a worker whose environment has other settings that are read by an import, and all workers of commands
+that tests start as users do. A command that is itself forked (``tests/forked.py``) forks the server of its workers.
 """
 
 import os
@@ -76,7 +76,7 @@ class _Starting:
         if process_type != "raylet":
             return self._start(command, process_type, *arguments, **options)
         server = self._server()
-        with suppress(BrokenPipeError):
+        with suppress(ConnectionError):
             server.sendall(b"?")
             server.recv(1)  # once it has imported everything, since a daemon does not wait for its agents for long
         with listening_socket() as (listening, address):
@@ -84,7 +84,7 @@ class _Starting:
                 start = f"--{option}={sys.executable} "
                 command = [word.replace(start, f"{start}-I -S {SHIM} {address} ") for word in command]
             daemon = self._start(command, process_type, *arguments, **options)
-            with suppress(BrokenPipeError):  # without a server, shims start workers as Ray does
+            with suppress(ConnectionError):  # without a server, shims start workers as Ray does
                 socket.send_fds(server, [str(daemon.process.pid).encode()], [listening.fileno()])
         return daemon
 

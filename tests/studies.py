@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 #: Three temperatures, three epochs of four steps, and a teacher of four: enough for everything that a study does. The
-#: report, which takes a second to draw, is the same after each.
+#: report is left out: it takes a second to draw, and does not depend on how the study ran.
 SMALL = [
     "--no-report",
     "--set",

@@ -26,6 +26,7 @@ class Request(NamedTuple):
         cores: CPU cores that it may use.
         blocked: Numbers of the signals that it blocks.
         is_agent: Whether it is an agent or a test process, and not a worker.
+        leads_group: Whether it has a process group of its own.
         streams: Descriptors of its standard input, output and error.
     """
 
@@ -35,6 +36,7 @@ class Request(NamedTuple):
     cores: list[int]
     blocked: list[int]
     is_agent: bool
+    leads_group: bool
     streams: list[int]
 
 
@@ -64,6 +66,8 @@ def become(worker: Request, prepare: Callable[[], object]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, worker.blocked)
     prepare()
+    if worker.leads_group:
+        os.setpgid(0, 0)
     os.sched_setaffinity(0, worker.cores)
     for number, stream in enumerate(worker.streams):
         os.dup2(stream, number)

@@ -12,9 +12,11 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
+from unittest.mock import patch
 
 from tests.worker_process import Request, become, become_agent, end_with
 
@@ -51,7 +53,7 @@ IMPORTED = (
     "yaml",
 )
 
-#: What workers import besides.
+#: What workers import besides, with Ray.
 _IMPORTED_WITH_RAY = ("ray.tune", "kdtune.execution.ray.meter_actor", "kdtune.execution.ray.trainable")
 
 #: Folder in which Ray keeps the aiohttp of its agents.
@@ -74,7 +76,7 @@ _OF_THE_SERVER = {"OMP_NUM_THREADS": "1", "KMP_DUPLICATE_LIB_OK": "True", "KMP_I
 
 
 def become_server(connection: socket.socket, prepare: Callable[[], object] = lambda: None) -> NoReturn:
-    """Turn this process into the server of the workers of another one, and later into each of them.
+    """Turn this process into a server, whose forks become the workers of another process.
 
     Args:
         connection: To the other process.
@@ -101,6 +103,16 @@ def _import_aiohttp() -> None:
     sys.path.insert(0, str(Path(ray.origin).parent / _OF_AGENTS))
     _import_all(["aiohttp.web"])
     del sys.path[0]
+
+
+def _import_ray() -> None:
+    """Import Ray and what uses it, without a random number of Ray's: forks would draw the same ones after it."""
+    from ray import actor
+
+    ids = actor.ActorClassID
+    drawn_elsewhere = SimpleNamespace(from_random=lambda: ids(os.urandom(ids.size())))
+    with patch.object(actor, "ActorClassID", drawn_elsewhere):
+        _import_all(_IMPORTED_WITH_RAY)
 
 
 def _import_all(modules: Iterable[str]) -> None:
@@ -140,7 +152,8 @@ class _DaemonServer:
     """The server of a daemon, with which it ends.
 
     It has not imported Ray, which reads the number of a worker's job and other variables when it is imported. So the
-    first worker with such variables imports it. A fork of the server imports it once for all further ones.
+    first worker with a given set of variables imports Ray itself. For all later ones with the same variables, a fork of
+    the server imports it once.
     """
 
     def __init__(self, daemon: int, prepare: Callable[[], object]) -> None:
@@ -164,6 +177,7 @@ class _DaemonServer:
         Args:
             listening: Socket to which the shims connect.
         """
+        self._listening = listening
         while True:
             if self._end_of_daemon in select.select([listening.fileno(), self._end_of_daemon], [], [])[0]:
                 os._exit(0)
@@ -175,37 +189,48 @@ class _DaemonServer:
                     continue  # the shim was killed
                 answer = self._answer(request)
                 if answer == "forked" and os.fork() == 0:
-                    listening.close()
-                    os.close(self._end_of_daemon)
+                    self._close()
                     end_with(connection)
                     if request.is_agent:
                         become_agent(request)
                     become(request, self._prepare)
-                connection.sendall(answer.encode())
+                if not answer:
+                    answer = self._fork_server(request, connection)
+                with suppress(ConnectionError):  # the shim was killed
+                    connection.sendall(answer.encode())
             for stream in request.streams:
                 os.close(stream)
 
+    def _close(self) -> None:
+        """Close in a fork what belongs to the server."""
+        self._listening.close()
+        os.close(self._end_of_daemon)
+
     def _answer(self, request: Request) -> str:
-        """Return "forked" or "refused", or the address of the server that forks further workers with such variables."""
+        """Return "forked", "refused", the address of the server for these variables, or "" if there is none yet."""
         if not _can_be_forked(request):
             return "refused"
         if request.is_agent or "ray" in sys.modules:
             return "forked"
         variables = frozenset(request.environment.items())
-        if variables not in self._addresses:
-            self._addresses[variables] = ""
-        elif not self._addresses[variables]:
-            self._addresses[variables] = self._fork_server(request.environment)
-        return self._addresses[variables] or "forked"
+        if variables in self._addresses:
+            return self._addresses[variables]
+        self._addresses[variables] = ""
+        return "forked"
 
-    def _fork_server(self, variables: dict[str, str]) -> str:
-        """Fork a server of workers with the given environment variables, and return its address."""
+    def _fork_server(self, request: Request, connection: socket.socket) -> str:
+        """Fork the server of further workers with the variables of a request, and return its address."""
         with listening_socket() as (listening, address):
             if os.fork() == 0:
+                self._close()
+                connection.close()
+                for stream in request.streams:
+                    os.close(stream)
                 os.environ.clear()
-                os.environ.update(variables)
-                _import_all(_IMPORTED_WITH_RAY)
+                os.environ.update(request.environment)
+                _import_ray()
                 _DaemonServer(self._daemon, self._prepare).serve(listening)
+        self._addresses[frozenset(request.environment.items())] = address
         return address
 
 

@@ -21,7 +21,7 @@ def is_forked(address: str, arguments: list[str], is_agent: bool, blocked: list[
     """
     cores = os.sched_getaffinity(0)
     folder = os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all else
-    of_process = (arguments, dict(os.environ), folder, list(cores), blocked, is_agent)
+    of_process = (arguments, dict(os.environ), folder, list(cores), blocked, is_agent, os.getpgrp() == os.getpid())
     message = marshal.dumps(of_process)
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
     answer = address.encode()

@@ -16,7 +16,7 @@ from kdtune.specs.study import Setting, Study
 from kdtune.tasks.task import Task
 from kdtune.training.numerics import Arithmetic
 
-#: Multiply-adds of built-in networks that this process has counted, by all that they depend on.
+#: Multiply-adds of built-in networks that this process has counted. The key holds everything that a count depends on.
 _COUNTED: dict[str, int] = {}
 
 #: A whole study, or the resolved setting that several trainings share.
@@ -71,7 +71,7 @@ class StudyNetworks(Generic[S]):
 
     def macs(self, network: Component) -> int:
         """Return the multiply-adds of a network's forward pass for one image."""
-        if network.name not in MODELS:  # which a user may change
+        if network.name not in MODELS:  # a user may change its code while the process runs
             return self._counted(network)
         depends_on = json.dumps([identity_of(network), *self.image_shape, self.task.output_size])
         if depends_on not in _COUNTED:

@@ -156,6 +156,9 @@ def test_a_study_resumes_with_the_same_teacher_after_the_file_was_removed(given,
     before = teacher_of(given[0])
     done = here("resume", str(copy), "--no-report", "--json", cwd=copy.parents[1])
     assert done.returncode == 0, done.stderr
+    assert not (copy / "report.html").exists()
+    assert here("resume", str(copy), "--json", cwd=copy.parents[1]).returncode == 0
+    assert (copy / "report.html").exists()
     assert teacher_of(copy) == before  # evaluated once
     assert results_of(done)["grid"]["repeats"][0]["test"] == results_of(given[1])["grid"]["repeats"][0]["test"]
     assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"].endswith("mine.pt")
