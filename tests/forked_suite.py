@@ -7,6 +7,7 @@ test process forks, before it begins, the server of the commands that its tests 
 import importlib
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def serve(descriptor: int) -> NoReturn:
     Args:
         descriptor: Its end of the connection.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, which is for pytest
     from tests import forked
 
     with warnings.catch_warnings():

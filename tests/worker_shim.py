@@ -46,6 +46,8 @@ def is_forked(address: str, arguments: list[str], is_agent: bool, blocked: list[
 def main() -> None:
     address, first, *arguments = sys.argv[1:]  # first: a worker's setup, or else an option of Python
     process = [word for word in arguments if word != "--language=PYTHON"]  # which only the setup reads
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # ends without a traceback
     blocked = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])  # of the terminal, which is for the process
     if not is_forked(address, process, first == "-u", [int(number) for number in blocked]):
         _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)

@@ -122,6 +122,7 @@ class _Display(Watcher):
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         self._strategy, self._best = name, None
+        self._ended.clear()  # another strategy may have trials with the same ids
         self._progress.strategy_started(name, trials, time.monotonic(), ended)
 
     def trials_planned(self, trials: int) -> None:

@@ -147,6 +147,22 @@ def test_a_strategy_that_goes_on_counts_what_was_done_before():
     assert progress.ended["grid"] == 5 and progress.eta_s() == 2.0
 
 
+def test_trials_with_the_same_id_count_in_each_strategy():
+    """A trial of a search may be that of another one, with the same point and seed."""
+    watcher = PlainLines(console())
+    watcher.started(load_study("digits-hkd"), {"grid": 2, "random": 2})
+    for strategy in ("grid", "random"):
+        watcher.strategy_started(strategy, 2)
+        trial = begun({"tau": 4})
+        for _ in range(2):  # it was stopped, and went on
+            watcher.trial_started(trial)
+            trial.status, trial.epochs, trial.val_accuracy = "completed", 30, 0.875
+            watcher.trial_ended(trial)
+        watcher.strategy_ended(strategy)
+    assert "random 1/2: " in watcher._console.file.getvalue()
+    assert "2/2" not in watcher._console.file.getvalue()
+
+
 @pytest.mark.parametrize("attribution", ["dedicated", "shared"])
 def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(tmp_path, attribution):
     folder = finished(tmp_path, attribution=attribution)
