@@ -1,12 +1,13 @@
 """Ray's workers, and the agents of its daemons, forked from a server that has imported torch and kdtune once.
 
-Ray and its daemons are real, and so is the code of a worker. Only its modules were imported before, which otherwise
-takes three seconds of CPU time in each worker and one in each agent, and it ends without deleting each imported object,
-which takes another one. In its place, a daemon starts ``tests/worker_shim.py``, which passes the command, environment,
-folder, CPU cores, signal mask and standard streams to the server, and waits for the worker's end. Each daemon has a
-server of its own. Workers are its children, or those of a fork of it, as they would be the daemon's: kdtune assigns
-energy by the process tree. Workers are not descendants of the daemon, but their shims are, and the kernel kills a
-worker when its shim ends.
+Ray and its daemons are real, and so is the code of a worker. Its modules were imported before the fork, which saves
+three seconds of CPU time in each worker and one in each agent. A worker ends without deleting each imported object,
+which saves another second. In its place, a daemon starts ``tests/worker_shim.py``, which passes the command,
+environment, folder, CPU cores, signal mask and standard streams to the server, and waits for the worker's end.
+
+Each daemon has a server of its own. Workers are children of this server or of a fork of it, as real ones are children
+of the daemon, since kdtune assigns energy by the process tree. Workers are not descendants of the daemon, but their
+shims are, and the kernel kills a worker when its shim ends.
 
 Ray itself starts a worker whose environment has other settings that are read by an import, and all workers of commands
 that tests start as users do. A command that is itself forked (``tests/forked.py``) forks the server of its workers.

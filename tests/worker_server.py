@@ -98,6 +98,7 @@ def become_server(connection: socket.socket, prepare: Callable[[], object] = lam
 
 
 def _import_aiohttp() -> None:
+    """Import the library that Ray's agents use, from Ray's own folder."""
     ray = importlib.util.find_spec("ray")
     assert ray and ray.origin
     sys.path.insert(0, str(Path(ray.origin).parent / _OF_AGENTS))
@@ -106,7 +107,7 @@ def _import_aiohttp() -> None:
 
 
 def _import_ray() -> None:
-    """Import Ray and what uses it, without a random number of Ray's: forks would draw the same ones after it."""
+    """Import Ray and what uses it, and draw nothing from Ray's generator: all forks would then draw the same ids."""
     from ray import actor
 
     ids = actor.ActorClassID

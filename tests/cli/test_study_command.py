@@ -156,8 +156,8 @@ def test_the_estimate_is_stored_beside_the_result(undisturbed):
         assert kept["gflops_millions"] == pytest.approx(result["cost"]["gflops_millions"])
         assert kept["training_flops"] == result["cost"]["training_flops"]
         assert expected["charged_kwh"] == pytest.approx(kept["charged_uj"] / 3.6e12)
-        # How much of so short a study is its start and end depends on the machine; a wrong unit is a factor of 1000.
-        assert 1e-2 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 1e2
+        # Most of so short a study is its start and end (on a busy machine nine tenths); the end is not metered yet.
+        assert 0.01 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
     assert " over all repeats: grid" in done.stderr
 

@@ -62,7 +62,7 @@ def place(tmp_path):
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def interrupted(place, arguments):
+def begun(place, arguments):
     """Start or resume the study, and wait until a trial has reported an epoch and waits within another one."""
 
     def reported():
@@ -98,7 +98,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     resume = ["resume", str(place / "results" / "digits-hkd"), "--inline", "--no-report"]
     go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
-    study = interrupted(place, STUDY)
+    study = begun(place, STUDY)
     descendants = psutil.Process(study.pid).children(recursive=True)
     faults.kill_daemon("gcs_server")(place, study)
     code, told = ended(place, study)
@@ -113,7 +113,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     assert ledgers and all(records[-1].kind == "stop" for records in ledgers)
 
     if mounted:
-        study = interrupted(place, resume)
+        study = begun(place, resume)
         faults.fill_disk(place, study)
         let_go(place)
         code, told = ended(place, study)

@@ -12,7 +12,7 @@ from kdtune.training.cuda_graphs import EagerGraph
 from tests.studies import small_study
 
 CPU = torch.device("cpu")
-#: Steps of four epochs, after which every fault shows.
+#: Number of steps in four epochs. By then, every fault shows.
 STEPS = 8
 GRAPH = PLAIN.model_copy(update={"compile": "graph"})
 
