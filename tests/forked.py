@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker
+from multiprocessing.context import ForkServerProcess
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -53,6 +54,14 @@ IMPORTED_BY_COMMANDS = (
     *IMPORTED,
 )
 SERVER.set_forkserver_preload(list(IMPORTED_BY_COMMANDS))
+
+
+class TorchProcess(ForkServerProcess):
+    """A fork of the server that may use several threads of torch."""
+
+    def run(self) -> None:
+        renew_thread_pool()
+        super().run()
 
 
 def fork(target: Callable[..., object], *arguments: Any) -> BaseProcess:

@@ -209,6 +209,7 @@ from torch._inductor import codecache, compile_fx, config
 from kdtune.artifacts.shared_code import compile_networks
 from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
+from tests.worker_process import renew_thread_pool
 from kdtune.specs import load_study
 
 print(json.dumps([codecache._HEADER_DIR, tempfile.gettempdir()]), flush=True)
@@ -228,6 +229,7 @@ def find():
 for use in (generate, find):
     pid = os.fork()
     if pid == 0:
+        renew_thread_pool()
         use()
         print(json.dumps(counters["inductor"]), flush=True)
         os._exit(0)

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import gpu, gpu_share, gpu_step, gpu_study, record
 from kdtune.energy.interval_shares import BUCKETS
-from tests.forked import SERVER
+from tests.forked import SERVER, TorchProcess
 from tests.studies import here
 
 
@@ -55,7 +55,7 @@ def test_the_counter_is_compared_with_integrated_power(tried):
 def test_concurrent_trainings_are_timed(tried, monkeypatch):
     def forking(method):
         assert method == "spawn"  # in whose place are processes that have imported torch
-        return SERVER
+        return SimpleNamespace(Barrier=SERVER.Barrier, Queue=SERVER.Queue, Process=TorchProcess)
 
     monkeypatch.setattr(gpu_share, "multiprocessing", SimpleNamespace(get_context=forking))
     found = tried("share")["steps_per_s"]
