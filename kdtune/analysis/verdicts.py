@@ -49,7 +49,10 @@ class Interval:
 
     def gain(self, metric: Metric) -> "Interval":
         """Return the interval of a gain from that of a difference; the sign changes if lower values are better."""
-        return self if metric.higher_is_better else Interval(-self.mean, -self.high, -self.low, self.n)
+        return self if metric.higher_is_better else -self
+
+    def __neg__(self) -> "Interval":
+        return Interval(-self.mean, -self.high, -self.low, self.n)
 
     def exponential(self) -> "Interval":
         """Return the interval of a ratio from the interval of its logarithm."""

@@ -244,14 +244,23 @@ def _made(component: Component) -> Any:
     make = DATASETS.load(component.name, component.digest)
     if not callable(make):
         raise UsageError(f"data set {component}: {component.name} is not a function that returns (train, test)")
-    try:
-        inspect.signature(make).bind(**component.options)
-    except TypeError as error:
-        raise UsageError(f"data set {component}: {error}; correct its options in the study") from None
-    except ValueError:
-        pass  # of a compiled function nothing is known
+    _check_options(component, make)
     with foreign_call(f"data set {component}", component.name):
         return make(**component.options)
+
+
+def _check_options(component: Component, make: Callable[..., Any]) -> None:
+    """Raise a UsageError if a function does not accept the options of a data set."""
+    try:
+        signature = inspect.signature(make)
+    except ValueError:
+        return  # of a compiled function nothing is known
+    try:
+        signature.bind(**component.options)
+    except TypeError as error:
+        known = ", ".join(signature.parameters)
+        has = f"its options are {known}" if known else "it has no options"
+        raise UsageError(f"data set {component}: {error}; {has}") from None
 
 
 def _content_digest(arrays: Arrays) -> str:

@@ -131,8 +131,8 @@ class StudyWork:
         """Warn if the most expensive of the strategies that begin now is expected to exceed the budget."""
         expected_uj = max((one.charged_uj or 0 for one in estimates.values()), default=0)
         watch = BudgetWatch(self._options.budget, self._state.carbon, dedicated=self._state.study.is_dedicated)
-        if watch.look({"trials": expected_uj}):
-            self._context.watcher.message(f"expected to be stopped before its end: {watch.reached}")
+        if excess := watch.excess({"trials": expected_uj}):
+            self._context.watcher.message("{} will probably stop this run: about {} are expected".format(*excess))
 
     def _note_run(self) -> None:
         """Write ``run.toml``; from then on, a resume continues this study."""

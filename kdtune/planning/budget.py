@@ -86,16 +86,31 @@ class BudgetWatch:
         Args:
             spent: Energy of the command so far by bucket, in microjoules.
         """
-        energy = self._before_uj + charged_energy_uj(spent, dedicated=self._dedicated)
-        kwh, co2_g = self._carbon.kwh(energy), self._carbon.co2_g(energy)
-        limits = self._budget
-        if limits.max_kwh is not None and kwh >= limits.max_kwh:
-            self.reached = f"--max-kwh {limits.max_kwh:g} is reached: {kwh:.4g} kWh"
-        elif limits.max_co2_g is not None and co2_g >= limits.max_co2_g:
-            self.reached = f"--max-co2 {limits.max_co2_g:g} is reached: {co2_g:.4g} g"
-        shares = [value / limit for value, limit in ((kwh, limits.max_kwh), (co2_g, limits.max_co2_g)) if limit]
-        self._plan_next(max(shares, default=0.0), time.monotonic())
+        if excess := self.excess(spent):
+            self.reached = "{} is reached: {}".format(*excess)
+        used = max((value / limit for _, limit, value, _ in self._values(spent)), default=0.0)
+        self._plan_next(used, time.monotonic())
         return self.reached is not None
+
+    def excess(self, spent: Mapping[str, int]) -> tuple[str, str] | None:
+        """Return the first limit that an energy reaches, and the value that reaches it; None if there is none.
+
+        Args:
+            spent: As for :meth:`look`; spent or expected.
+        """
+        for flag, limit, value, unit in self._values(spent):
+            if value >= limit:
+                return f"{flag} {limit:g}", f"{value:.4g} {unit}"
+        return None
+
+    def _values(self, spent: Mapping[str, int]) -> list[tuple[str, float, float, str]]:
+        """Return each limit that is set, with its flag, the value to compare with it and their unit."""
+        energy = self._before_uj + charged_energy_uj(spent, dedicated=self._dedicated)
+        limits = [
+            ("--max-kwh", self._budget.max_kwh, self._carbon.kwh(energy), "kWh"),
+            ("--max-co2", self._budget.max_co2_g, self._carbon.co2_g(energy), "g"),
+        ]
+        return [(flag, limit, value, unit) for flag, limit, value, unit in limits if limit is not None]
 
     def _plan_next(self, used: float, now_s: float) -> None:
         """Set the time of the next check from the used fractions of the limit now and at the last check."""

@@ -98,24 +98,29 @@ def _of_search(
     found: Recommendation, gain: BaselineComparison, search: ComparedStrategy, single: ComparedStrategy
 ) -> str:
     text = (
-        f"Searching with {search.strategy} ({counted(search.trials, 'training')}) gains {_gain_with_unit(found, gain)} "
-        f"over {single.strategy}{_for_energy(gain)} ({_verdict(gain, found)})"
+        f"Searching with {search.strategy} ({counted(search.trials, 'training')}) "
+        f"{_gains_over(found, gain, single)}{_for_energy(gain)} ({_verdict(gain, found)})"
     )
     if found.control is None or found.control_gain is None or found.search_over_control is None:
         return f"{text}. How much of that is luck is not known."
     restarts = f"{counted(found.control.trials, 'restart')} of one training ({found.control.strategy})"
-    luck = _gain(found, found.control_gain)
+    luck = _gains(found, found.control_gain, plural=found.control.trials != 1)
     over = found.search_over_control
-    return f"{text}; {restarts} gain {luck}, so the search itself gives {_gain(found, over)} ({_verdict(over, found)})."
+    return f"{text}; {restarts} {luck}, so the search itself {_gains(found, over)} ({_verdict(over, found)})."
 
 
-def _gain(found: Recommendation, one: BaselineComparison) -> str:
-    """Return how much better a strategy is than another one."""
-    return points(one.difference and one.difference.gain(found.metric_info), found.metric_info, signed=True)
+def _gains(found: Recommendation, one: BaselineComparison, *, plural: bool = False) -> str:
+    """Return how much better or worse a strategy is than another one, with a verb."""
+    gain = one.difference and one.difference.gain(found.metric_info)
+    ending = "" if plural else "s"
+    if gain and gain.mean < 0:
+        return f"lose{ending} {points(-gain, found.metric_info)}"
+    return f"gain{ending} {points(gain, found.metric_info, signed=True)}"
 
 
-def _gain_with_unit(found: Recommendation, one: BaselineComparison) -> str:
-    return f"{_gain(found, one)} {found.metric_info.difference_unit}".rstrip()
+def _gains_over(found: Recommendation, one: BaselineComparison, other: ComparedStrategy) -> str:
+    gains = f"{_gains(found, one)} {found.metric_info.difference_unit}".rstrip()
+    return f"{gains} {'to' if gains.startswith('lose') else 'over'} {other.strategy}"
 
 
 def _for_energy(gain: BaselineComparison) -> str:
@@ -135,6 +140,6 @@ def _of_teacher(found: Recommendation) -> str:
     if gain is None or found.alone is None:
         return ""
     return (
-        f"Distillation with {gain.strategy} gains {_gain_with_unit(found, gain)} over "
-        f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({_verdict(gain, found)})."
+        f"Distillation with {gain.strategy} {_gains_over(found, gain, found.alone)}{_for_energy(gain)}, without the "
+        f"teacher's training ({_verdict(gain, found)})."
     )

@@ -33,7 +33,9 @@ COMPARISON_COLUMNS = (
 
 _LEFT = ("strategy", "verdict")
 
-_WITHOUT_SPREAD = "No intervals or comparisons: no strategy was tested in two repeats; --repeats 6 or more allows both."
+_WITHOUT_SPREAD = (
+    "No intervals or comparisons: no strategy was tested in two repeats; a study with --repeats 6 or more allows both."
+)
 
 
 def statistics_table(found: TableStatistics) -> RenderableType:

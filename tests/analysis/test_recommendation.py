@@ -25,6 +25,7 @@ GAIN = (0.03, 0.02, 0.025, 0.031, 0.022, 0.028)
 LITTLE = (0.001, -0.001, 0.0, 0.0, 0.001, 0.0)
 LOSS = (-0.03, -0.02, -0.025, -0.031, -0.022, -0.028)
 STRATEGIES = {"grid": {}, "best-of": {"of": "fixed", "tau": 4}, "fixed": {}, "none": {}}
+GAIN_OF_NONE = (0.05, -0.03, 0.03, -0.02, 0.04, -0.03)
 NOISE = (0.01, -0.02, 0.015, 0.0, -0.01, 0.02)
 
 
@@ -47,6 +48,8 @@ def study(place, **by):
         ({"grid": LOSS, "none": LOSS}, "one training", "fixed"),
         ({"grid": NOISE, "best_of": NOISE, "none": LOSS}, "open", "fixed"),
         ({"none": LOSS}, "open", "fixed"),
+        ({"none": NOISE}, "open", "none"),  # whose mean is better, by less than the noise
+        ({"grid": LITTLE, "none": NOISE}, "open", "none"),
         ({"grid": LITTLE, "none": LITTLE}, "no teacher", "none"),
         ({"grid": GAIN, "best_of": LITTLE, "none": [0.1] * 6}, "no teacher", "none"),
     ],
@@ -82,13 +85,23 @@ def test_the_paragraph_names_gain_energy_control_and_repeats(tmp_path):
         "small: Use fixed (tau 4); a search is not worth it. Searching with grid (2 trainings) gains "
     )
     assert "gains +2.6 (+2.1 to +3.1) points over fixed for 2 times the energy (better); 2 restarts of one" in text
-    assert "(best-of) gain +2.6 (+2.1 to +3.1), so the search itself gives 0.0".replace("0.0", "+0.0") in text
+    assert "(best-of) gain +2.6 (+2.1 to +3.1), so the search itself gains 0.0".replace("0.0", "+0.0") in text
     assert "Distillation with fixed gains +2.6 (+2.1 to +3.1) points over none" in text
     assert text.endswith(
         "This rests on 6 repeats, paired by seed, and on a margin of 0.5 points below which a "
         "difference does not matter."
     )
     assert missing_lines(found) == []
+
+
+def test_losses_are_called_losses(tmp_path):
+    """Also before they are established."""
+    [found] = recommend(study(tmp_path, grid=LOSS, best_of=LOSS, none=GAIN_OF_NONE))
+    text = recommendation_text(found)
+    assert "grid (2 trainings) loses 2.6 (2.1 to 3.1) points to fixed for" in text
+    assert "2 restarts of one training (best-of) lose 2.6 (2.1 to 3.1), so the search itself gains +0.0 " in text
+    assert text.startswith("small: There is no answer yet; until then, use none.")
+    assert "Distillation with fixed loses 0.7 (-" in text
 
 
 def test_what_is_missing_has_the_command_that_adds_it(tmp_path):

@@ -55,3 +55,10 @@ def test_a_mean_that_does_not_fit_the_images_is_refused_before_anything_starts(t
     study = load_study(small_study(dataset=f"{tmp_path}/data.py:dots", data=grey, validation=2))
     with pytest.raises(UsageError, match=r"study small: data.mean: the images have 1 channels, but 3 numbers"):
         with_described_data(study)
+
+
+def test_an_option_that_a_function_does_not_have_is_refused_with_those_that_it_has(tmp_path):
+    (tmp_path / "data.py").write_text("def dots(count=10, *, seed=3): ...\ndef none(): ...\n")
+    for name, known in (("dots", "its options are count, seed"), ("none", "it has no options")):
+        with pytest.raises(UsageError, match=f"argument 'sede'; {known}"):
+            describe_data(Component(name=f"{tmp_path}/data.py:{name}", options={"sede": 4}), data_dir(None))

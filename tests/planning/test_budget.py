@@ -51,6 +51,13 @@ def test_a_reached_limit_is_reported_with_flag_and_remedy():
     assert raised.value.exit_code == 4
 
 
+def test_an_excess_is_named_without_being_reached():
+    limited = watch(max_kwh=1.0, max_co2_g=2.0)
+    assert limited.excess(spent(trials=KWH)) == ("--max-kwh 1", "2 kWh")
+    assert limited.excess(spent(trials=KWH // 4)) == ("--max-co2 2", "250 g")
+    assert limited.excess(spent()) is None and limited.reached is None
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_a_limit_has_to_be_greater_than_zero(value):
     faults = Budget(value, value).faults()

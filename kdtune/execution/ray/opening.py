@@ -28,7 +28,7 @@ def opened_ray(
         with interrupts.delayed(), level_of("ray.widgets.util", logging.WARNING):
             from kdtune.execution.ray.ray_executor import RayExecutor
 
-        executor = RayExecutor(folder, cpus, gpus, address, tell)
+        executor = RayExecutor(folder, cpus, gpus, address, tell, interrupts)
         try:
             # Ray's start cannot be broken off cleanly; joining a cluster that does not answer can.
             with interrupts.delayed() if cluster_address(address) is None else nullcontext():

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from kdtune.energy.processes import Identity, is_alive, snapshot, with_descendants
-from kdtune.errors import RayError
+from kdtune.errors import RayError, StudyInterrupted
+from kdtune.execution.interrupts import Interrupts
 
 #: Names of the processes that Ray cannot work without.
 NAMES = ("gcs_server", "raylet")
 
-#: Seconds between two checks of the watching thread, and seconds for which a process may continue after Ray died.
-WATCH_S, GRACE_S = 1.0, 15.0
+#: Seconds between two checks of the watching thread, and for which a process may continue after Ray died: without and
+#: with a request to stop, after which a scheduler allows half a minute.
+WATCH_S, GRACE_S, INTERRUPTED_GRACE_S = 1.0, 15.0, 5.0
 
 #: Seconds between two looks at processes that were killed and are about to end.
 POLL_S = 0.01
@@ -49,7 +51,7 @@ class RayDaemons:
             if not is_alive(identity):
                 raise RayError(f"Ray's {name} (process {identity[0]}) died")
 
-    def watch(self, remedy: str, before_end: Callable[[], None] = lambda: None) -> None:
+    def watch(self, remedy: str, interrupts: Interrupts, before_end: Callable[[], None] = lambda: None) -> None:
         """End this process if a daemon dies and :meth:`unwatch` is not called soon afterwards.
 
         A request to a dead Ray may never return, and after a minute Ray ends the process without a message. All
@@ -57,21 +59,28 @@ class RayDaemons:
 
         Args:
             remedy: Advice that follows the error message.
+            interrupts: Tells whether the user asked to stop, by a signal that may have ended the daemons as well.
             before_end: Called in the watching thread, after the message, when this process is about to be ended.
         """
         if self._started:
-            threading.Thread(target=self._watch, args=(remedy, before_end), daemon=True, name="kdtune-ray").start()
+            threading.Thread(
+                target=self._watch, args=(remedy, interrupts, before_end), daemon=True, name="kdtune-ray"
+            ).start()
 
     def unwatch(self) -> None:
         """Stop watching, since Ray is about to end or was left."""
         self._over.set()
 
-    def _watch(self, remedy: str, before_end: Callable[[], None]) -> None:
+    def _watch(self, remedy: str, interrupts: Interrupts, before_end: Callable[[], None]) -> None:
         while not self._over.wait(WATCH_S):
             try:
                 self.check()
             except RayError as error:
-                if not self._over.wait(GRACE_S):
+                if self._over.wait(INTERRUPTED_GRACE_S):
+                    return
+                if interrupts.requested:
+                    self._end(f"Interrupted.\n{remedy}\n", StudyInterrupted.exit_code, before_end)
+                elif not self._over.wait(GRACE_S - INTERRUPTED_GRACE_S):
                     self._end(f"error: {error}\n{remedy}\n", error.exit_code, before_end)
 
     def _end(self, words: str, code: int, before_end: Callable[[], None]) -> None:

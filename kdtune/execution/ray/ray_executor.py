@@ -24,6 +24,7 @@ from kdtune.errors import RayError
 from kdtune.execution import metering_guard
 from kdtune.execution.evaluation_job import prepare_evaluation
 from kdtune.execution.executor import Executor
+from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.node_meter import registry_of, state_of
 from kdtune.execution.ray.calling_worker import check_room
 from kdtune.execution.ray.dispatch import OUTSIDE, in_worker, ray_errors_converted, run_jobs
@@ -50,6 +51,7 @@ class RayExecutor(Executor):
         gpus_per_trial: float | None,
         address: str | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        interrupts: Interrupts | None = None,
     ) -> None:
         """Prepare without starting anything.
 
@@ -60,6 +62,7 @@ class RayExecutor(Executor):
             address: Address of a running Ray cluster; None uses ``RAY_ADDRESS`` or the Ray of this process, and starts
                 Ray on this machine if there is neither.
             tell: Receives messages, such as the reason of a long wait.
+            interrupts: Tells whether the user asked to stop.
         """
         super().__init__(folder, Resources(cpus_per_trial, gpus_per_trial or 0.0))
         self.tell = tell
@@ -73,6 +76,7 @@ class RayExecutor(Executor):
         self._sensors: NodeSensors | None = None
         self._registry = registry_of(self.id)
         self._daemons = RayDaemons()
+        self._interrupts = interrupts or Interrupts()
         self._cleanup = ExitStack()
         self._ending_ledgers = Lock()
 
@@ -102,7 +106,7 @@ class RayExecutor(Executor):
                 start_ray(address)
                 if is_local:
                     self._daemons = RayDaemons.of_this_process()
-                    self._daemons.watch(self._study.remedy, self._end_open_ledgers)
+                    self._daemons.watch(self._study.remedy, self._interrupts, self._end_open_ledgers)
             if not is_local:
                 self.shared = SharedFolders(self.id, str(self._study.path.absolute()), str(cache_dir()))
                 self._cleanup.enter_context(self.shared.marked())

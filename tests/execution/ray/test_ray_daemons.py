@@ -6,6 +6,7 @@ import pytest
 
 from kdtune.energy.processes import identity_of, is_alive
 from kdtune.errors import RayError
+from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.ray.ray_daemons import RayDaemons
 
 
@@ -41,14 +42,21 @@ def test_processes_that_are_no_daemons_of_ray_are_not_watched(child):
     daemons.check()
 
 
-def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkeypatch):
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkeypatch, capsys, interrupted):
+    """Whatever ended Ray: a signal to all processes of a job, for example, of which the user's request is the cause."""
     starts_a_worker = "import subprocess; w = subprocess.Popen(['sleep', '60']); print(w.pid, flush=True); w.wait()"
+    interrupts = Interrupts()
+    interrupts.requested = interrupted
     with subprocess.Popen([sys.executable, "-c", starts_a_worker], stdout=subprocess.PIPE, text=True) as daemon:
         worker = identity_of(int(daemon.stdout.readline()))
         living, codes = [], []
         monkeypatch.setattr(os, "_exit", codes.append)
         daemons = RayDaemons([("gcs_server", (1, 0)), ("raylet", identity_of(daemon.pid))])
-        monkeypatch.setattr("kdtune.execution.ray.ray_daemons.WATCH_S", 0.0)
-        monkeypatch.setattr("kdtune.execution.ray.ray_daemons.GRACE_S", 0.0)
-        daemons._watch("Resume the study.", lambda: (living.append(is_alive(worker)), daemons.unwatch()))
-    assert (living, codes) == ([False], [RayError.exit_code])
+        for name in ("WATCH_S", "GRACE_S", "INTERRUPTED_GRACE_S"):
+            monkeypatch.setattr(f"kdtune.execution.ray.ray_daemons.{name}", 0.0)
+        ended = lambda: (living.append(is_alive(worker)), daemons.unwatch())  # noqa: E731
+        daemons._watch("Resume the study.", interrupts, ended)
+    words = "Interrupted." if interrupted else "error: Ray's gcs_server (process 1) died"
+    assert capsys.readouterr().err == f"{words}\nResume the study.\n"
+    assert (living, codes) == ([False], [130 if interrupted else RayError.exit_code])
