@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +10,10 @@ from kdtune.analysis.comparability import differences
 from kdtune.analysis.find_results import Places, find_results
 from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
-from kdtune.errors import UsageError
+from kdtune.errors import ResultsError, UsageError
 from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.cost_document import Cost
-from kdtune.results.folder import StrategyFolder
+from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.inference_document import InferenceDocument, read_inference
 from kdtune.results.outcome import build_result
 from kdtune.results.shared_document import Teacher
@@ -84,7 +85,7 @@ def compare(
             + "\nname folders that belong together, or give --allow-mismatch"
         )
     outcomes = _with_unique_names(folders, [build_result(folder, carbon_for(folder, carbon)) for folder in folders])
-    warnings = [f"Not the same: {line}" for line in apart] + _energy_warnings(outcomes)
+    warnings = [f"Not the same: {line}" for line in apart] + _energy_warnings(outcomes) + _not_begun(folders)
     teachers = {t.key: t for folder in folders if (t := read_shared(folder).mean_teacher)}
     inference = [
         # The charge may have increased since the measurement.
@@ -127,6 +128,18 @@ def _energy_warnings(results: Sequence[StrategyResult]) -> list[str]:
     if len({result.cost.carbon for result in results}) > 1:
         details = each(lambda cost: f"PUE {cost.carbon.pue:g}, {cost.carbon.intensity_g_per_kwh:g} g/kWh")
         warnings.append(f"kWh and CO2 were reported for different places; give --country or --preset ({details}).")
+    return warnings
+
+
+def _not_begun(folders: Sequence[StrategyFolder]) -> list[str]:
+    """Return a warning for each study that is compared as a whole although some of its strategies have not begun."""
+    warnings = []
+    for study in dict.fromkeys(StudyFolder(folder.path.parent) for folder in folders):
+        begun = {folder.path.name for folder in study.strategies()}
+        if begun <= {folder.path.name for folder in folders if folder.path.parent == study.path}:
+            with suppress(ResultsError):  # a damaged file is reported where the study is resumed
+                if left := [label for label in study.noted_labels() if label not in begun]:
+                    warnings.append(f"Not begun yet: {', '.join(left)}. Continue with: kdtune resume {study.path}")
     return warnings
 
 

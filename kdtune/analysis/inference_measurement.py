@@ -23,7 +23,6 @@ from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.window_account import account_of
-from kdtune.errors import ResultsError
 from kdtune.planning.process_state import restored_process_state
 from kdtune.results.cost_document import Node
 from kdtune.results.inference_document import (
@@ -37,7 +36,7 @@ from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
 from kdtune.storage.checksums import with_checksum
-from kdtune.storage.files import exclusive_lock, write_json
+from kdtune.storage.files import cannot_be_written, exclusive_lock, write_json
 
 if TYPE_CHECKING:
     from kdtune.artifacts.training_context import TrainingContext
@@ -81,6 +80,7 @@ def measure_inference(
         ResultsError: No folder has results, or they are unfinished or damaged, or a network is missing.
         UsageError: An argument is invalid, or the study ran on another machine or other data.
         DataError: The data set is missing, incomplete or damaged.
+        MachineError: The results cannot be written.
     """
     check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
@@ -98,8 +98,10 @@ def measure_inference(
         for group, setting, context in ready:
             path = group[0].folder.path
             tell(f"measuring {path.parent.name}/{path.name} on {setting.device_name}, {2 * seconds:g} s or more")
-            with _reported_write_errors(path):
+            try:
                 documents += _measure(group, setting, context)
+            except OSError as error:
+                raise cannot_be_written(error, path) from None
     return documents
 
 
@@ -109,15 +111,6 @@ def _by_networks(finished: Iterable[FinishedStrategy]) -> list[list[FinishedStra
     for one in finished:
         groups.setdefault(one.networks, []).append(one)
     return list(groups.values())
-
-
-@contextmanager
-def _reported_write_errors(path: Path) -> Iterator[None]:
-    """Raise a ResultsError that names the file if results below ``path`` cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ResultsError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
 
 
 def _measure(

@@ -15,7 +15,7 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
 from kdtune.energy.running_account import account_of_ledger
-from kdtune.errors import DataError, ResultsError, UsageError
+from kdtune.errors import DataError, MachineError, ResultsError, UsageError
 from kdtune.report.inference_table import payback_line
 from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
@@ -213,7 +213,7 @@ def test_all_invalid_arguments_are_reported_together(study):
 
 def test_a_folder_that_cannot_be_written_is_reported(study, monkeypatch):
     monkeypatch.setattr("kdtune.energy.meter_ledger.write", _no_room)
-    with pytest.raises(ResultsError, match=r"cannot be written \(No space left"):
+    with pytest.raises(MachineError, match=r"cannot be written \(No space left on device\); free space there"):
         kdtune.measure_inference(study, seconds=0.01, device="cpu")
 
 

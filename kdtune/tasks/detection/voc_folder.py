@@ -54,7 +54,10 @@ class VocFolder(AnnotatedSource):
     def pictures(self) -> Pictures:
         """See :meth:`kdtune.tasks.detection.annotations.AnnotatedSource.pictures`."""
         train, test = self._lists()
-        some, others = ([one for name in names for one in self._listed(name)] for names in (train, test))
+        # A picture counts once, however often it is listed: the lists of two classes have pictures in common.
+        some, others = (
+            list(dict.fromkeys(one for name in names for one in self._listed(name))) for names in (train, test)
+        )
         for names, part in ((train, some), (test, others)):
             if not part:
                 raise DataError(f"{self.folder}: the lists {', '.join(names)} name no pictures")

@@ -83,6 +83,14 @@ def test_a_picture_without_objects_and_an_annotation_without_size_are_sound(voc)
     assert arrays.train_labels[:, 0, 0].tolist() == [-1, 0] and arrays.train_labels[1, 0, 2:].tolist() == [0, 0, 5, 20]
 
 
+def test_a_picture_of_several_lists_counts_once(voc):
+    folder = voc(a=xml(), b=xml(), c=xml(), t=xml())
+    for name, stems in (("cat", "a b a"), ("dog", "b c")):
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(stems.split()))
+    found = VocFolder(folder, train=("cat", "dog")).pictures()
+    assert [one.path.stem for one in found.train] == ["a", "b", "c"]
+
+
 def test_bad_boxes_are_dropped_or_cut_and_damaged_pictures_left_out_with_a_remark(voc):
     flat = thing("cell", 5, 5, 5, 9)
     folder = voc(a=xml(CELL, flat, flat), b=xml(thing("cell", 30, 10, 70, 30)), c=xml(CELL), t=xml(CELL))
