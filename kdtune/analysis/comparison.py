@@ -1,8 +1,8 @@
 """Comparison of strategies, which refuses results that cannot be compared fairly."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,14 +133,24 @@ def _energy_warnings(results: Sequence[StrategyResult]) -> list[str]:
 
 def _not_begun(folders: Sequence[StrategyFolder]) -> list[str]:
     """Return a warning for each study that is compared as a whole although some of its strategies have not begun."""
-    warnings = []
-    for study in dict.fromkeys(StudyFolder(folder.path.parent) for folder in folders):
-        begun = {folder.path.name for folder in study.strategies()}
-        if begun <= {folder.path.name for folder in folders if folder.path.parent == study.path}:
-            with suppress(ResultsError):  # a damaged file is reported where the study is resumed
-                if left := [label for label in study.noted_labels() if label not in begun]:
-                    warnings.append(f"Not begun yet: {', '.join(left)}. Continue with: kdtune resume {study.path}")
-    return warnings
+    left = {study: _left_to_begin(study, folders) for study in (StudyFolder(one.path.parent) for one in folders)}
+    return [
+        f"Not begun yet: {', '.join(labels)}. Unless a command is running this study, continue with: "
+        f"kdtune resume {shlex.quote(str(study.path))}"
+        for study, labels in left.items()
+        if labels
+    ]
+
+
+def _left_to_begin(study: StudyFolder, compared: Sequence[StrategyFolder]) -> list[str]:
+    """Return the strategies of earlier commands that have not begun; none if some that have begun are not compared."""
+    begun = {folder.path.name for folder in study.strategies()}
+    if begun - {folder.path.name for folder in compared if folder.path.parent == study.path}:
+        return []
+    try:
+        return [label for label in study.noted_labels() if label not in begun]
+    except ResultsError:
+        return []  # a damaged file is reported where the study is resumed
 
 
 def carbon_for(folder: StrategyFolder, wanted: WantedCarbon) -> Carbon:

@@ -63,6 +63,10 @@ class BaselineComparison:
     within_margin: bool = False
     repeats_to_settle: int | None = None
 
+    def is_loss(self, metric: Metric) -> bool:
+        """Return whether the mean of the strategy is worse than that of the baseline, established or not."""
+        return self.difference is not None and self.difference.gain(metric).mean < 0
+
 
 def paired_comparison(
     strategy: str, differences: Sequence[float], metric: Metric, margin: float, resolution: float

@@ -69,8 +69,7 @@ def measure_inference(
         device: ``cpu`` or ``cuda``. By default the study's device, which must be of the same model as this machine's.
         data_dir: Folder of the data sets; by default the one that the study used.
         download: Download the data set if it is missing or damaged. Otherwise no connection is made.
-        carbon: Settings for CO2, or a function that changes those with which a strategy ran; by default the settings
-            with which each strategy ran.
+        carbon: Settings for CO2, or a function that changes those with which a strategy ran, which are the default.
         tell: Receives a message before each measurement.
 
     Returns:

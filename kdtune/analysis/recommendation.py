@@ -156,7 +156,7 @@ def recommendation_of(
     teacher_gain = search_teacher if chosen is search else single_teacher
     if teacher_gain and (teacher_gain.verdict in ("worse", "equivalent") or teacher_gain.within_margin):
         advice, chosen = "no teacher", alone
-    elif teacher_gain and _loses(teacher_gain, metric):
+    elif teacher_gain and teacher_gain.is_loss(metric):
         advice, chosen = "open", alone
     chosen = chosen or alone or control
     at_chance = all_at_chance(found)
@@ -195,11 +195,6 @@ def _advice(gain: BaselineComparison | None, over: BaselineComparison | None) ->
         return "one training"
     by_luck = over is not None and (over.verdict in ("worse", "equivalent") or over.within_margin)
     return "one training" if by_luck else "search"
-
-
-def _loses(one: BaselineComparison, metric: Metric) -> bool:
-    """Return whether the mean of a strategy is worse than that of the other one, established or not."""
-    return one.difference is not None and one.difference.gain(metric).mean < 0
 
 
 def trials_of(one: StrategyFigures) -> int:

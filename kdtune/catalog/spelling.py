@@ -1,6 +1,6 @@
-"""Suggestions for misspelt names."""
+"""Suggestions for misspelt names and options."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -10,3 +10,9 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + ", ".join(known)
+
+
+def known_options(names: Iterable[str]) -> str:
+    """Return ``its options are ...``, or that there are none."""
+    known = ", ".join(names)
+    return f"its options are {known}" if known else "it has no options"

@@ -12,6 +12,7 @@ from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
 from kdtune.catalog.foreign_calls import foreign_call
+from kdtune.catalog.spelling import known_options
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, decoded_test_part
 from kdtune.data.published import obtain, published_fingerprint
 from kdtune.data.user_arrays import arrays_of
@@ -253,14 +254,14 @@ def _check_options(component: Component, make: Callable[..., Any]) -> None:
     """Raise a UsageError if a function does not accept the options of a data set."""
     try:
         signature = inspect.signature(make)
-    except ValueError:
+    except (TypeError, ValueError):
         return  # of a compiled function nothing is known
     try:
         signature.bind(**component.options)
     except TypeError as error:
-        known = ", ".join(signature.parameters)
-        has = f"its options are {known}" if known else "it has no options"
-        raise UsageError(f"data set {component}: {error}; {has}") from None
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        known = known_options(name for name, one in signature.parameters.items() if one.kind in named)
+        raise UsageError(f"data set {component}: {error}; {known}; correct them in the study") from None
 
 
 def _content_digest(arrays: Arrays) -> str:

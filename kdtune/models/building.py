@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.catalog import cause_of
+from kdtune.catalog.spelling import known_options
 from kdtune.errors import UsageError
 from kdtune.specs.component import Component
 
@@ -126,9 +127,8 @@ def _accepted(component: Component, build: Any, sizes: dict[str, int]) -> dict[s
         raise UsageError(f"model {component}: {taken[0]} is no option: it follows from the data set; remove it")
     unknown = [key for key in component.options if key not in parameters and not takes_any]
     if unknown:
-        known = [name for name in parameters if name not in _SIZES]
-        has = f"its options are {', '.join(known)}" if known else "it has no options"
-        raise UsageError(f"model {component}: {unknown[0]} is no option of {component.name}; {has}")
+        known = known_options(name for name in parameters if name not in _SIZES)
+        raise UsageError(f"model {component}: {unknown[0]} is no option of {component.name}; {known}")
     if "num_classes" not in parameters and not takes_any:
         raise UsageError(
             f"model {component}: {component.name} does not accept num_classes; define it as "

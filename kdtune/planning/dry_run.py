@@ -216,8 +216,9 @@ def _inspection_remarks(study: Study, inspection: Inspection, *, with_teacher: b
 def _with_budget_remark(plan: StudyPlan, budget: Budget) -> StudyPlan:
     """Return the plan, with a remark if the study would exceed its budget."""
     watch = BudgetWatch(budget, plan.carbon, dedicated=plan.study.is_dedicated)
-    if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
-        return replace(plan, remarks=(*plan.remarks, f"The study would be stopped before its end: {watch.reached}."))
+    if plan.total_uj is not None and (excess := watch.excess({"trials": plan.total_uj})):
+        remark = "The study would be stopped before its end: {} is less than the expected {}.".format(*excess)
+        return replace(plan, remarks=(*plan.remarks, remark))
     return plan
 
 

@@ -29,11 +29,12 @@ def _sentences(found: Recommendation) -> list[str]:
     if found.at_chance:
         return [_AT_CHANCE]
     sentences = [_answer(found)]
-    if found.advice == "no teacher":
+    teacher_decides = found.alone is not None and found.use == found.alone.strategy
+    if teacher_decides:
         sentences.append(_of_teacher(found))
     if found.search_gain and found.search and found.single:
         sentences.append(_of_search(found, found.search_gain, found.search, found.single))
-    if found.advice != "no teacher" and found.teacher_gain:
+    if not teacher_decides:
         sentences.append(_of_teacher(found))
     return list(filter(None, sentences))
 
@@ -102,7 +103,7 @@ def _of_search(
         f"{_gains_over(found, gain, single)}{_for_energy(gain)} ({_verdict(gain, found)})"
     )
     if found.control is None or found.control_gain is None or found.search_over_control is None:
-        return f"{text}. How much of that is luck is not known."
+        return f"{text}." if gain.is_loss(found.metric_info) else f"{text}. How much of that is luck is not known."
     restarts = f"{counted(found.control.trials, 'restart')} of one training ({found.control.strategy})"
     luck = _gains(found, found.control_gain, plural=found.control.trials != 1)
     over = found.search_over_control
@@ -113,14 +114,14 @@ def _gains(found: Recommendation, one: BaselineComparison, *, plural: bool = Fal
     """Return how much better or worse a strategy is than another one, with a verb."""
     gain = one.difference and one.difference.gain(found.metric_info)
     ending = "" if plural else "s"
-    if gain and gain.mean < 0:
+    if gain and one.is_loss(found.metric_info):
         return f"lose{ending} {points(-gain, found.metric_info)}"
     return f"gain{ending} {points(gain, found.metric_info, signed=True)}"
 
 
 def _gains_over(found: Recommendation, one: BaselineComparison, other: ComparedStrategy) -> str:
     gains = f"{_gains(found, one)} {found.metric_info.difference_unit}".rstrip()
-    return f"{gains} {'to' if gains.startswith('lose') else 'over'} {other.strategy}"
+    return f"{gains} {'to' if one.is_loss(found.metric_info) else 'over'} {other.strategy}"
 
 
 def _for_energy(gain: BaselineComparison) -> str:

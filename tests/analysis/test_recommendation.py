@@ -11,7 +11,7 @@ from kdtune.report.cost_rows import chosen_points
 from kdtune.report.export.model_card import model_card
 from kdtune.report.html.drawing import Series
 from kdtune.report.html.study_tables import cost_overview
-from kdtune.report.recommendation_text import missing_lines, recommendation_text
+from kdtune.report.recommendation_text import missing_lines, recommendation_text, verdict_text
 from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from kdtune.specs import load_study
@@ -85,7 +85,7 @@ def test_the_paragraph_names_gain_energy_control_and_repeats(tmp_path):
         "small: Use fixed (tau 4); a search is not worth it. Searching with grid (2 trainings) gains "
     )
     assert "gains +2.6 (+2.1 to +3.1) points over fixed for 2 times the energy (better); 2 restarts of one" in text
-    assert "(best-of) gain +2.6 (+2.1 to +3.1), so the search itself gains 0.0".replace("0.0", "+0.0") in text
+    assert "(best-of) gain +2.6 (+2.1 to +3.1), so the search itself gains +0.0" in text
     assert "Distillation with fixed gains +2.6 (+2.1 to +3.1) points over none" in text
     assert text.endswith(
         "This rests on 6 repeats, paired by seed, and on a margin of 0.5 points below which a "
@@ -102,6 +102,13 @@ def test_losses_are_called_losses(tmp_path):
     assert "2 restarts of one training (best-of) lose 2.6 (2.1 to 3.1), so the search itself gains +0.0 " in text
     assert text.startswith("small: There is no answer yet; until then, use none.")
     assert "Distillation with fixed loses 0.7 (-" in text
+    assert "Distillation with fixed loses" in verdict_text(found), "it decides what to use"
+
+
+def test_the_luck_of_a_search_is_unknown_only_if_it_gains(tmp_path):
+    for place, differences, says in (("gain", GAIN, True), ("loss", LOSS, False)):
+        [found] = recommend(study(tmp_path / place, grid=differences))
+        assert ("How much of that is luck is not known" in recommendation_text(found)) == says
 
 
 def test_what_is_missing_has_the_command_that_adds_it(tmp_path):

@@ -15,9 +15,8 @@ from kdtune.execution.interrupts import Interrupts
 #: Names of the processes that Ray cannot work without.
 NAMES = ("gcs_server", "raylet")
 
-#: Seconds between two checks of the watching thread, and for which a process may continue after Ray died: without and
-#: with a request to stop, after which a scheduler allows half a minute.
-WATCH_S, GRACE_S, INTERRUPTED_GRACE_S = 1.0, 15.0, 5.0
+#: Seconds between two checks of the watching thread, and seconds for which a process may continue after Ray died.
+WATCH_S, GRACE_S = 1.0, 15.0
 
 #: Seconds between two looks at processes that were killed and are about to end.
 POLL_S = 0.01
@@ -76,11 +75,11 @@ class RayDaemons:
             try:
                 self.check()
             except RayError as error:
-                if self._over.wait(INTERRUPTED_GRACE_S):
+                if self._over.wait(GRACE_S):
                     return
                 if interrupts.requested:
                     self._end(f"Interrupted.\n{remedy}\n", StudyInterrupted.exit_code, before_end)
-                elif not self._over.wait(GRACE_S - INTERRUPTED_GRACE_S):
+                else:
                     self._end(f"error: {error}\n{remedy}\n", error.exit_code, before_end)
 
     def _end(self, words: str, code: int, before_end: Callable[[], None]) -> None:

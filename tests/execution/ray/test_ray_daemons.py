@@ -42,21 +42,32 @@ def test_processes_that_are_no_daemons_of_ray_are_not_watched(child):
     daemons.check()
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkeypatch, capsys, interrupted):
-    """Whatever ended Ray: a signal to all processes of a job, for example, of which the user's request is the cause."""
+def _ends_with(monkeypatch, child, interrupts, before_end=lambda: None):
+    """Watch a daemon that has died already, without waiting, and return the exit codes with which the process ends."""
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    daemons = RayDaemons([("gcs_server", (1, 0)), ("raylet", identity_of(child.pid))])
+    for name in ("WATCH_S", "GRACE_S"):
+        monkeypatch.setattr(f"kdtune.execution.ray.ray_daemons.{name}", 0.0)
+    daemons._watch("Resume the study.", interrupts, lambda: (before_end(), daemons.unwatch()))
+    return codes
+
+
+def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkeypatch):
     starts_a_worker = "import subprocess; w = subprocess.Popen(['sleep', '60']); print(w.pid, flush=True); w.wait()"
-    interrupts = Interrupts()
-    interrupts.requested = interrupted
     with subprocess.Popen([sys.executable, "-c", starts_a_worker], stdout=subprocess.PIPE, text=True) as daemon:
         worker = identity_of(int(daemon.stdout.readline()))
-        living, codes = [], []
-        monkeypatch.setattr(os, "_exit", codes.append)
-        daemons = RayDaemons([("gcs_server", (1, 0)), ("raylet", identity_of(daemon.pid))])
-        for name in ("WATCH_S", "GRACE_S", "INTERRUPTED_GRACE_S"):
-            monkeypatch.setattr(f"kdtune.execution.ray.ray_daemons.{name}", 0.0)
-        ended = lambda: (living.append(is_alive(worker)), daemons.unwatch())  # noqa: E731
-        daemons._watch("Resume the study.", interrupts, ended)
-    words = "Interrupted." if interrupted else "error: Ray's gcs_server (process 1) died"
+        living = []
+        _ends_with(monkeypatch, daemon, Interrupts(), lambda: living.append(is_alive(worker)))
+    assert living == [False]
+
+
+@pytest.mark.parametrize(
+    ("requested", "code", "words"),
+    [(False, RayError.exit_code, "error: Ray's gcs_server (process 1) died"), (True, 130, "Interrupted.")],
+)
+def test_if_a_signal_has_ended_ray_as_well_the_study_is_interrupted(monkeypatch, capsys, child, requested, code, words):
+    interrupts = Interrupts()
+    interrupts.requested = requested
+    assert _ends_with(monkeypatch, child, interrupts) == [code]
     assert capsys.readouterr().err == f"{words}\nResume the study.\n"
-    assert (living, codes) == ([False], [130 if interrupted else RayError.exit_code])
