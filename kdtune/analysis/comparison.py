@@ -10,10 +10,10 @@ from kdtune.analysis.comparability import differences
 from kdtune.analysis.find_results import Places, find_results
 from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
-from kdtune.errors import ResultsError, UsageError
+from kdtune.errors import UsageError
 from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.cost_document import Cost
-from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.folder import StrategyFolder
 from kdtune.results.inference_document import InferenceDocument, read_inference
 from kdtune.results.outcome import build_result
 from kdtune.results.shared_document import Teacher
@@ -133,24 +133,12 @@ def _energy_warnings(results: Sequence[StrategyResult]) -> list[str]:
 
 def _not_begun(folders: Sequence[StrategyFolder]) -> list[str]:
     """Return a warning for each study that is compared as a whole although some of its strategies have not begun."""
-    left = {study: _left_to_begin(study, folders) for study in (StudyFolder(one.path.parent) for one in folders)}
     return [
-        f"Not begun yet: {', '.join(labels)}. Unless a command is running this study, continue with: "
+        f"Not begun yet: {', '.join(left)}. Unless a command is running this study, continue with: "
         f"kdtune resume {shlex.quote(str(study.path))}"
-        for study, labels in left.items()
-        if labels
+        for study in dict.fromkeys(folder.study for folder in folders)
+        if set(study.strategies()) <= set(folders) and (left := study.left_to_begin())
     ]
-
-
-def _left_to_begin(study: StudyFolder, compared: Sequence[StrategyFolder]) -> list[str]:
-    """Return the strategies of earlier commands that have not begun; none if some that have begun are not compared."""
-    begun = {folder.path.name for folder in study.strategies()}
-    if begun - {folder.path.name for folder in compared if folder.path.parent == study.path}:
-        return []
-    try:
-        return [label for label in study.noted_labels() if label not in begun]
-    except ResultsError:
-        return []  # a damaged file is reported where the study is resumed
 
 
 def carbon_for(folder: StrategyFolder, wanted: WantedCarbon) -> Carbon:

@@ -61,6 +61,8 @@ def missing_evidence(
         if outcome.status != "completed":
             command = f"kdtune resume {shlex.quote(str(folder))}"
             missing.append(MissingEvidence(f"the rest of {outcome.strategy}, which is {outcome.status}", command))
+    if left := found.folders[0].study.left_to_begin():
+        missing.append(MissingEvidence(f"{', '.join(left)}: not begun", f"kdtune resume {shlex.quote(str(folder))}"))
     missing += _repeats(study, found, [one.result.strategy for one in roles.values() if one], comparisons)
     if any(outcome.cost.charged_kwh is None for outcome in found.outcomes):
         missing.append(MissingEvidence("the energy of a strategy, which was not measured", None))
@@ -80,7 +82,7 @@ def _strategies(
         "search": ("a search", [*search, "grid"]),
         "alone": ("the student without a teacher", [*alone, "none"]),
     }
-    started = {outcome.strategy for outcome in found.outcomes}
+    started = {outcome.strategy for outcome in found.outcomes} | {*found.folders[0].study.left_to_begin()}
     for role, (what, labels) in suggested.items():
         if roles[role] is None and started.isdisjoint(labels):
             yield MissingEvidence(what, command_for(found.folders[0], labels[:1]))
@@ -121,7 +123,7 @@ def _repeats(
             f"{', '.join(endless)}",
             None,
         )
-    if not needed:
+    if not needed or not labels:
         return
     reason = (
         f"an exact test of {ours} cannot be significant at {ALPHA:.0%}" if ours < fewest else f"{ours} leave it open"

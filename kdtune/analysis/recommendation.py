@@ -1,6 +1,6 @@
 """What to do after a study: search, train once, or train without a teacher; and what an answer lacks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from kdtune.analysis.restart_controls import restarts_training
 from kdtune.analysis.strategy_figures import StrategyFigures, common_metric, compared, figures_of
 from kdtune.analysis.verdicts import bounded_record
 from kdtune.catalog.metric import Metric
+from kdtune.results.folder import StrategyFolder
 from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
 
@@ -129,6 +130,16 @@ def _roles(study: Study, tested: Mapping[str, StrategyFigures], metric: Metric) 
     }
 
 
+def _study_of(folders: Sequence[StrategyFolder]) -> Study:
+    """Return the frozen study with the strategies of all results, which later commands may have defined."""
+    studies = [folder.read_study() for folder in folders]
+    labels = dict.fromkeys(label for study in studies for label in study.strategies)
+    tables = {
+        label: next(study.strategies[label] for study in studies if label in study.strategies) for label in labels
+    }
+    return studies[0].model_copy(update={"strategies": tables})
+
+
 def recommendation_of(
     folder: Path, found: Comparison, figures: Mapping[str, StrategyFigures] | None = None
 ) -> Recommendation:
@@ -140,7 +151,7 @@ def recommendation_of(
         figures: Figures of all strategies, if they have been computed already.
     """
     metric, margin = common_metric(found.outcomes), margin_of(found)
-    study = found.folders[0].read_study()
+    study = _study_of(found.folders)
     tested = {name: one for name, one in (figures or figures_of(found, metric)).items() if one.test}
     roles = _roles(study, tested, metric)
     single, search, control, alone = (roles[role] for role in ("single", "search", "control", "alone"))
@@ -158,6 +169,8 @@ def recommendation_of(
         advice, chosen = "no teacher", alone
     elif teacher_gain and teacher_gain.is_loss(metric):
         advice, chosen = "open", alone
+        if search_teacher and not search_teacher.is_loss(metric):
+            chosen, teacher_gain = search, search_teacher
     chosen = chosen or alone or control
     at_chance = all_at_chance(found)
     if at_chance:

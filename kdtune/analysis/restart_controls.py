@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from kdtune.analysis.study_commands import definition
 from kdtune.catalog.builtin import STRATEGIES
-from kdtune.specs.overrides import parse_override
 from kdtune.specs.study import Study
 from kdtune.specs.temperature_range import HAS_RUN
 
@@ -44,21 +44,10 @@ def control_options(study: Study, label: str) -> tuple[list[str], list[str]]:
         return [], []
     control = f"{_CONTROL}-{label}"
     table = {"strategy": _CONTROL, "of": name, **given}
-    return [control], [
-        word for key, value in table.items() for word in ("--set", f"strategies.{control}.{key}={_toml(value)}")
-    ]
+    return [control], definition(control, table)
 
 
 def _complete(name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a strategy with all its options, given or by default."""
     model = STRATEGIES.load(name).options_model(given)
     return name, model.model_validate(given, context=HAS_RUN).model_dump()
-
-
-def _toml(value: Any) -> str:
-    """Return an option as ``--set`` reads it, a word without quotation marks."""
-    import tomli_w
-
-    if isinstance(value, str) and parse_override(f"key={value}")[1] == value:
-        return value
-    return tomli_w.dumps({"value": value}).partition("=")[2].strip()

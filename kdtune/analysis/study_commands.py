@@ -1,10 +1,12 @@
 """Commands that run further strategies or repeats of a study under the same conditions as its results."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.specs.overrides import parse_override
 
 #: Cores per trial unless the user gives another number.
 _USUAL_CPUS = 1.0
@@ -24,7 +26,30 @@ def command_for(frozen: StrategyFolder, labels: Sequence[str], *options: str, ou
     folder = frozen.study
     words = ["kdtune", "study", str(frozen.study_toml)]
     words += [word for label in labels for word in ("-s", label)]
+    words += _definitions(frozen, labels)
     return shlex.join([*words, *options, "--out", str(out or folder.path.parent), *_conditions(frozen)])
+
+
+def definition(label: str, table: Mapping[str, Any]) -> list[str]:
+    """Return the options of ``kdtune study`` that define the strategy of a label."""
+    return [word for key, value in table.items() for word in ("--set", f"strategies.{label}.{key}={_toml(value)}")]
+
+
+def _definitions(frozen: StrategyFolder, labels: Sequence[str]) -> list[str]:
+    """Return the options that define labels which the frozen study lacks, since ``--set`` defined them later."""
+    listed = frozen.read_study().strategies
+    own = [frozen.study.strategy(label) for label in labels if label not in listed]
+    tables = {one.path.name: one.read_study().strategies for one in own if one.study_toml.is_file()}
+    return [word for label, table in tables.items() for word in definition(label, table.get(label, {}))]
+
+
+def _toml(value: Any) -> str:
+    """Return an option as ``--set`` reads it, a word without quotation marks."""
+    import tomli_w
+
+    if isinstance(value, str) and parse_override(f"key={value}")[1] == value:
+        return value
+    return tomli_w.dumps({"value": value}).partition("=")[2].strip()
 
 
 def beside(folder: StudyFolder, suffix: str) -> Path:

@@ -92,6 +92,17 @@ def accepts_channels(component: Component) -> bool:
     return "in_channels" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
+def check_options(component: Component) -> None:
+    """Check the options of a network without building it, so that the sizes of its input and output need not be known.
+
+    Raises:
+        UsageError: It cannot be loaded, is no function or class that builds a network, or does not have an option.
+    """
+    build = MODELS.load(component.name, component.digest)
+    if component.name not in MODELS or component.options:
+        _accepted(component, build, {})
+
+
 def _check_weights(component: Component, network: torch.nn.Module) -> None:
     """Raise a UsageError if a network has no weights, or some whose shapes the first batch is to determine."""
     for name, module in network.named_modules():

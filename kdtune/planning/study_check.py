@@ -11,11 +11,11 @@ import torch
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.student_data import use_stand_ins
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.catalog.builtin import MODELS
 from kdtune.data.sources import available_images, check_repeatable, describe_data
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
+from kdtune.models.building import check_options
 from kdtune.planning.first_rounds import first_rounds
 from kdtune.planning.step_checks import CheckedStep, check_network_of, check_recipes, check_steps, quantisation_faults
 from kdtune.planning.study_remarks import study_remarks
@@ -122,7 +122,7 @@ def _check_parts(
                 if found.data:
                     found.networks[key] = _network_facts(components[key], found.data, study, task)
                 else:  # the sizes of its input and output are unknown
-                    MODELS.load(components[key].name, components[key].digest)
+                    check_options(components[key])
     if "loss" in components:
         with _collected(found, where, "loss"):
             loss_of(components["loss"])

@@ -239,6 +239,13 @@ class StudyFolder:
         """Return the labels of the strategies that earlier commands ran."""
         return self._noted("strategies", list[str]) or []
 
+    def left_to_begin(self) -> list[str]:
+        """Return the labels of strategies of earlier commands that have not begun; none if they cannot be read."""
+        try:
+            return [label for label in self.noted_labels() if not self.strategy(label).study_toml.is_file()]
+        except ResultsError:
+            return []  # a damaged file is reported where its other values are read
+
     def noted_paths(self) -> RunPaths:
         """Return the paths that the last command used."""
         return self._noted("options", RunPaths) or RunPaths()

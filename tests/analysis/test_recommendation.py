@@ -1,12 +1,14 @@
 """Recommendations from hand-written results, and their text."""
 
 import json
+import shlex
 import shutil
 
 import pytest
 
 from kdtune.analysis.recommendation import recommend
 from kdtune.analysis.restart_controls import control_options, restarts_training
+from kdtune.analysis.study_commands import command_for
 from kdtune.report.cost_rows import chosen_points
 from kdtune.report.export.model_card import model_card
 from kdtune.report.html.drawing import Series
@@ -26,6 +28,7 @@ LITTLE = (0.001, -0.001, 0.0, 0.0, 0.001, 0.0)
 LOSS = (-0.03, -0.02, -0.025, -0.031, -0.022, -0.028)
 STRATEGIES = {"grid": {}, "best-of": {"of": "fixed", "tau": 4}, "fixed": {}, "none": {}}
 GAIN_OF_NONE = (0.05, -0.03, 0.03, -0.02, 0.04, -0.03)
+NOISE_ABOVE_NONE = (0.02, -0.03, 0.04, -0.01, 0.03, -0.02)
 NOISE = (0.01, -0.02, 0.015, 0.0, -0.01, 0.02)
 
 
@@ -48,6 +51,7 @@ def study(place, **by):
         ({"grid": LOSS, "none": LOSS}, "one training", "fixed"),
         ({"grid": NOISE, "best_of": NOISE, "none": LOSS}, "open", "fixed"),
         ({"none": LOSS}, "open", "fixed"),
+        ({"grid": NOISE_ABOVE_NONE, "none": NOISE}, "open", "grid"),  # alone better than none in its mean
         ({"none": NOISE}, "open", "none"),  # whose mean is better, by less than the noise
         ({"grid": LITTLE, "none": NOISE}, "open", "none"),
         ({"grid": LITTLE, "none": LITTLE}, "no teacher", "none"),
@@ -139,6 +143,31 @@ def test_the_commands_define_a_control_as_the_study_reads_it(tmp_path):
     defined = load_study(frozen.study_toml, overrides=options[1::2])
     assert restarts_training(defined, label, "fixed-3")
     assert control_options(defined, "fixed-3") == ([label], [])
+
+
+def test_a_control_that_a_later_command_defined_is_known_as_one(tmp_path):
+    """Its label is only in its own frozen study; commands for the first one have to define it."""
+    folder = study(tmp_path, grid=GAIN, none=LOSS)
+    tables = {"best-of-fixed": {"strategy": "best-of", "of": "fixed", "tau": 4}}
+    accuracies = [base + one for base, one in zip(BASE, NOISE, strict=True)]
+    ran(tmp_path, "best-of-fixed", accuracies, points=TWO, trial_s=SECONDS, strategies={**STRATEGIES, **tables})
+    [found] = recommend([folder / name for name in ("fixed", "grid", "best-of-fixed", "none")])
+    assert found.control.strategy == "best-of-fixed" and found.search.strategy == "grid"
+    assert not any("restarts of" in one.what for one in found.missing)
+    command = command_for(StudyFolder(folder).strategy("grid"), ["best-of-fixed"])
+    words = shlex.split(command)
+    defined = load_study(words[2], overrides=[words[at + 1] for at, word in enumerate(words) if word == "--set"])
+    assert defined.strategies["best-of-fixed"] == tables["best-of-fixed"]
+
+
+def test_what_has_not_begun_is_resumed_and_no_repeats_are_asked_for_before_anything_is_tested(tmp_path):
+    ran(tmp_path, "grid", [None] * 3, points=TWO, trial_s=SECONDS)
+    folder = StudyFolder(tmp_path / "small")
+    folder.write_run({**folder.read_run(), "strategies": ["grid", "fixed", "none"]})
+    [found] = recommend(tmp_path / "small")
+    lines = missing_lines(found)
+    assert f"Missing: fixed, none: not begun. Add it with: kdtune resume {folder.path}" in lines
+    assert "the rest of grid" in lines[0] and not any("kdtune study" in line for line in lines)
 
 
 def test_open_comparisons_ask_for_one_number_of_repeats(tmp_path):

@@ -5,11 +5,12 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy
 import pytest
 
 from kdtune.catalog import builtin
 from kdtune.catalog import catalog as module
-from kdtune.catalog.catalog import Catalog
+from kdtune.catalog.catalog import Catalog, cause_of
 from kdtune.catalog.component_digest import is_component_digest
 from kdtune.catalog.packages import version_of
 from kdtune.catalog.python_objects import reference_to
@@ -259,3 +260,10 @@ def test_the_edited_module_of_an_entry_point_is_imported_again(fruit, tmp_path, 
     for taste in ("mild", "strong"):
         (tmp_path / "edited_pears.py").write_text(f"class Pears:\n    def sweet():\n        return {taste!r}\n")
         assert fruit.load("pear")() == taste
+
+
+def test_the_place_of_an_exception_is_in_a_file_that_can_be_read():
+    """Compiled code names files that are not here."""
+    with pytest.raises(ValueError) as raised:
+        numpy.random.default_rng().normal("much")
+    assert "(" + __file__ in cause_of(raised.value) and ".pyx" not in cause_of(raised.value)

@@ -201,6 +201,12 @@ def test_a_loss_and_networks_are_checked_although_the_data_set_has_a_fault(check
     assert "unexpected keyword argument 'power'" in told(found)
 
 
+def test_options_of_networks_are_checked_although_the_data_set_has_a_fault(check):
+    found = check(dataset="./data.py:gappy", student={"ref": "./nets.py:Tiny", "widht": 3}, teacher="convnet_32")
+    assert {fault.key for fault in found.faults} == {"dataset", "student"}
+    assert "widht is no option of" in told(found)
+
+
 def test_labels_with_a_gap_are_a_fault(check):
     expected = "data set data.py:gappy: train: image 2 has label 3, but there are 3 different labels"
     assert expected in told(check(dataset="./data.py:gappy"))

@@ -18,6 +18,9 @@ NAMES = ("gcs_server", "raylet")
 #: Seconds between two checks of the watching thread, and seconds for which a process may continue after Ray died.
 WATCH_S, GRACE_S = 1.0, 15.0
 
+#: The same after a request to stop: schedulers kill half a minute later, and until the end all power is charged.
+INTERRUPTED_GRACE_S = 5.0
+
 #: Seconds between two looks at processes that were killed and are about to end.
 POLL_S = 0.01
 
@@ -75,7 +78,7 @@ class RayDaemons:
             try:
                 self.check()
             except RayError as error:
-                if self._over.wait(GRACE_S):
+                if self._over.wait(INTERRUPTED_GRACE_S if interrupts.requested else GRACE_S):
                     return
                 if interrupts.requested:
                     self._end(f"Interrupted.\n{remedy}\n", StudyInterrupted.exit_code, before_end)

@@ -233,6 +233,7 @@ class RayExecutor(Executor):
         try:
             self.check()
             self._meters.leave()
+            self._daemons.unwatch()  # they end now because this process ends them
         except (RayError, ray.exceptions.RayError):
             pass  # a meter died; its ledger ends with its last record
         finally:

@@ -47,7 +47,7 @@ def _ends_with(monkeypatch, child, interrupts, before_end=lambda: None):
     codes = []
     monkeypatch.setattr(os, "_exit", codes.append)
     daemons = RayDaemons([("gcs_server", (1, 0)), ("raylet", identity_of(child.pid))])
-    for name in ("WATCH_S", "GRACE_S"):
+    for name in ("WATCH_S", "GRACE_S", "INTERRUPTED_GRACE_S"):
         monkeypatch.setattr(f"kdtune.execution.ray.ray_daemons.{name}", 0.0)
     daemons._watch("Resume the study.", interrupts, lambda: (before_end(), daemons.unwatch()))
     return codes
