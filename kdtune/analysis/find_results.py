@@ -1,6 +1,7 @@
 """Search for folders with results below the folders that a user names."""
 
 import os
+import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,9 @@ def find_results(places: Places) -> list[StrategyFolder]:
         if not os.path.lexists(path):
             raise _no_results(str(place))
     if not found:
+        if waiting := [place for place in skipped if StudyFolder(expanded(place).absolute()).left_to_begin()]:
+            command = f"kdtune resume {shlex.quote(waiting[0])}"
+            raise ResultsError(f"{waiting[0]}: no strategy has begun here; continue with '{command}'")
         raise _no_results(", ".join(skipped) or "no folder named")
     if skipped:
         warnings.warn(Remark(f"skipped because they contain no results: {', '.join(skipped)}"), stacklevel=2)

@@ -63,6 +63,13 @@ def test_without_any_results_the_message_says_what_to_name(results, places):
     assert all(str(results / place) in str(refused.value) for place in places)
 
 
+def test_a_study_whose_strategies_have_not_begun_is_to_be_resumed(tmp_path):
+    StudyFolder(tmp_path / "my study").path.mkdir()
+    StudyFolder(tmp_path / "my study").write_run({"strategies": ["grid"]})
+    with pytest.raises(ResultsError, match=r"no strategy has begun here; continue with 'kdtune resume '.*my study''"):
+        find_results(tmp_path / "my study")
+
+
 def test_a_folder_that_does_not_exist_is_refused_even_among_others(results):
     with pytest.raises(ResultsError, match="smal: no results here"):
         find_results([results / "small", results / "smal"])
