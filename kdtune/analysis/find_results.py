@@ -55,9 +55,11 @@ def find_results(places: Places) -> list[StrategyFolder]:
         if not os.path.lexists(path):
             raise _no_results(str(place))
     if not found:
-        if waiting := [place for place in skipped if StudyFolder(expanded(place).absolute()).left_to_begin()]:
-            command = f"kdtune resume {shlex.quote(waiting[0])}"
-            raise ResultsError(f"{waiting[0]}: no strategy has begun here; continue with '{command}'")
+        if waiting := [one for place in skipped for one in _studies(expanded(place).absolute()) if one.left_to_begin()]:
+            raise ResultsError(
+                f"{waiting[0].path}: no strategy has begun here; unless a command is running this study, continue with "
+                f"'kdtune resume {shlex.quote(str(waiting[0].path))}'"
+            )
         raise _no_results(", ".join(skipped) or "no folder named")
     if skipped:
         warnings.warn(Remark(f"skipped because they contain no results: {', '.join(skipped)}"), stacklevel=2)
@@ -75,5 +77,9 @@ def _is_put_aside(path: Path) -> bool:
 def _under(path: Path) -> list[StrategyFolder]:
     if (path / "study.toml").is_file():
         return [StrategyFolder(path)]
-    studies = [path, *sorted(run.parent for run in path.glob("*/run.toml"))]
-    return [folder for study in studies for folder in StudyFolder(study).strategies()]
+    return [folder for study in _studies(path) for folder in study.strategies()]
+
+
+def _studies(path: Path) -> list[StudyFolder]:
+    """Return a folder as that of a study, and the studies in it."""
+    return [StudyFolder(one) for one in (path, *sorted(run.parent for run in path.glob("*/run.toml")))]

@@ -56,7 +56,7 @@ def missing_evidence(
         comparisons: The comparisons on which the advice rests.
     """
     missing = [*_strategies(study, found, roles), *_control(study, found, roles)]
-    folder = found.folders[0].path.parent
+    folder = found.folders[0].study.path
     for outcome in found.outcomes:
         if outcome.status != "completed":
             command = f"kdtune resume {shlex.quote(str(folder))}"

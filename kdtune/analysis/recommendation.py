@@ -132,12 +132,10 @@ def _roles(study: Study, tested: Mapping[str, StrategyFigures], metric: Metric) 
 
 def _study_of(folders: Sequence[StrategyFolder]) -> Study:
     """Return the frozen study with the strategies of all results, which later commands may have defined."""
-    studies = [folder.read_study() for folder in folders]
-    labels = dict.fromkeys(label for study in studies for label in study.strategies)
-    tables = {
-        label: next(study.strategies[label] for study in studies if label in study.strategies) for label in labels
-    }
-    return studies[0].model_copy(update={"strategies": tables})
+    studies = {folder.path.name: folder.read_study() for folder in folders}
+    first = next(iter(studies.values()))
+    own = {label: study.strategies[label] for label, study in studies.items() if label in study.strategies}
+    return first.model_copy(update={"strategies": {**first.strategies, **own}})
 
 
 def recommendation_of(
@@ -165,12 +163,11 @@ def recommendation_of(
     advice = _advice(gain, over)
     chosen = search if advice == "search" or not single else single
     teacher_gain = search_teacher if chosen is search else single_teacher
-    if teacher_gain and (teacher_gain.verdict in ("worse", "equivalent") or teacher_gain.within_margin):
-        advice, chosen = "no teacher", alone
-    elif teacher_gain and teacher_gain.is_loss(metric):
-        advice, chosen = "open", alone
-        if search_teacher and not search_teacher.is_loss(metric):
-            chosen, teacher_gain = search, search_teacher
+    if teacher_gain and (_is_ruled_out(teacher_gain) or teacher_gain.is_loss(metric)):
+        if chosen is single and _may_help(search_teacher, metric, established=_is_ruled_out(teacher_gain)):
+            advice, chosen, teacher_gain = "open", search, search_teacher
+        else:
+            advice, chosen = "no teacher" if _is_ruled_out(teacher_gain) else "open", alone
     chosen = chosen or alone or control
     at_chance = all_at_chance(found)
     if at_chance:
@@ -206,8 +203,20 @@ def _advice(gain: BaselineComparison | None, over: BaselineComparison | None) ->
         return "open"
     if gain.verdict != "better" or gain.within_margin:
         return "one training"
-    by_luck = over is not None and (over.verdict in ("worse", "equivalent") or over.within_margin)
+    by_luck = over is not None and _is_ruled_out(over)
     return "one training" if by_luck else "search"
+
+
+def _is_ruled_out(one: BaselineComparison) -> bool:
+    """Return whether it is established that a strategy is not better than the other one by more than the margin."""
+    return one.verdict in ("worse", "equivalent") or one.within_margin
+
+
+def _may_help(one: BaselineComparison | None, metric: Metric, *, established: bool) -> bool:
+    """Return whether a strategy has the better mean, by more than the margin if this is to be established."""
+    if one is None or one.difference is None or _is_ruled_out(one):
+        return False
+    return one.verdict == "better" if established else not one.is_loss(metric)
 
 
 def trials_of(one: StrategyFigures) -> int:

@@ -32,15 +32,23 @@ def command_for(frozen: StrategyFolder, labels: Sequence[str], *options: str, ou
 
 def definition(label: str, table: Mapping[str, Any]) -> list[str]:
     """Return the options of ``kdtune study`` that define the strategy of a label."""
-    return [word for key, value in table.items() for word in ("--set", f"strategies.{label}.{key}={_toml(value)}")]
+    return [word for text in _assignments(f"strategies.{label}", table) for word in ("--set", text)]
+
+
+def _assignments(key: str, value: Any) -> list[str]:
+    """Return what ``--set`` is given for a value, or for each value of a table."""
+    if isinstance(value, Mapping):
+        return [text for name, one in value.items() for text in _assignments(f"{key}.{name}", one)]
+    return [f"{key}={_toml(value)}"]
 
 
 def _definitions(frozen: StrategyFolder, labels: Sequence[str]) -> list[str]:
-    """Return the options that define labels which the frozen study lacks, since ``--set`` defined them later."""
+    """Return the options that define labels as they ran, if the frozen study does not: a later command set them."""
     listed = frozen.read_study().strategies
-    own = [frozen.study.strategy(label) for label in labels if label not in listed]
-    tables = {one.path.name: one.read_study().strategies for one in own if one.study_toml.is_file()}
-    return [word for label, table in tables.items() for word in definition(label, table.get(label, {}))]
+    ran = [one for label in labels if (one := frozen.study.strategy(label)).study_toml.is_file()]
+    tables = {one.path.name: one.read_study().strategies.get(one.path.name, {}) for one in ran}
+    changed = {label: table for label, table in tables.items() if table != listed.get(label, {})}
+    return [word for label, table in changed.items() for word in definition(label, table)]
 
 
 def _toml(value: Any) -> str:
@@ -49,6 +57,8 @@ def _toml(value: Any) -> str:
 
     if isinstance(value, str) and parse_override(f"key={value}")[1] == value:
         return value
+    if isinstance(value, list | tuple):  # in one line
+        return "[" + ", ".join(tomli_w.dumps({"value": one}).partition("=")[2].strip() for one in value) + "]"
     return tomli_w.dumps({"value": value}).partition("=")[2].strip()
 
 

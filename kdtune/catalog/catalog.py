@@ -273,8 +273,9 @@ def _digest_of_module(module: str, reference: Reference) -> str:
 def cause_of(error: BaseException) -> str:
     """Return an exception in one line, with the place in the user's own code that raised it, or else in a package."""
     text = f"{type(error).__name__}: {_message_of(error)}".splitlines()[0].rstrip(": ")
-    # Frames of compiled code name files that are not here, such as numpy/random/_common.pyx.
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_file()]
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    # Compiled code, such as numpy's, names its source, which is not installed.
+    frames = [one for one in frames if not one.filename.endswith(".pyx")]
     frames = [one for one in frames if not Path(one.filename).is_relative_to(_OURS)]
     users = [one for one in frames if not is_installed(Path(one.filename))]
     others = [one for one in frames if "/torch/" not in one.filename]  # such as the package of a network

@@ -261,7 +261,7 @@ def _check_options(component: Component, make: Callable[..., Any]) -> None:
     except TypeError as error:
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         known = known_options(name for name, one in signature.parameters.items() if one.kind in named)
-        raise UsageError(f"data set {component}: {error}; {known}; correct them in the study") from None
+        raise UsageError(f"data set {component}: {error}; {known}; correct the study") from None
 
 
 def _content_digest(arrays: Arrays) -> str:

@@ -132,7 +132,7 @@ class StudyWork:
         expected_uj = max((one.charged_uj or 0 for one in estimates.values()), default=0)
         watch = BudgetWatch(self._options.budget, self._state.carbon, dedicated=self._state.study.is_dedicated)
         if excess := watch.excess({"trials": expected_uj}):
-            self._context.watcher.message("expected to be stopped: {} is less than one strategy's {}".format(*excess))
+            self._context.watcher.message("{} will probably stop this run: one strategy needs about {}".format(*excess))
 
     def _note_run(self) -> None:
         """Write ``run.toml``; from then on, a resume continues this study."""

@@ -217,7 +217,7 @@ def _with_budget_remark(plan: StudyPlan, budget: Budget) -> StudyPlan:
     """Return the plan, with a remark if the study would exceed its budget."""
     watch = BudgetWatch(budget, plan.carbon, dedicated=plan.study.is_dedicated)
     if plan.total_uj is not None and (excess := watch.excess({"trials": plan.total_uj})):
-        remark = "The study would be stopped before its end: {} is less than the expected {}.".format(*excess)
+        remark = "{} would stop the study before its end: it is expected to need {}.".format(*excess)
         return replace(plan, remarks=(*plan.remarks, remark))
     return plan
 

@@ -8,7 +8,7 @@ import pytest
 
 from kdtune.analysis.recommendation import recommend
 from kdtune.analysis.restart_controls import control_options, restarts_training
-from kdtune.analysis.study_commands import command_for
+from kdtune.analysis.study_commands import command_for, definition
 from kdtune.report.cost_rows import chosen_points
 from kdtune.report.export.model_card import model_card
 from kdtune.report.html.drawing import Series
@@ -30,6 +30,7 @@ STRATEGIES = {"grid": {}, "best-of": {"of": "fixed", "tau": 4}, "fixed": {}, "no
 GAIN_OF_NONE = (0.05, -0.03, 0.03, -0.02, 0.04, -0.03)
 NOISE_ABOVE_NONE = (0.02, -0.03, 0.04, -0.01, 0.03, -0.02)
 NOISE = (0.01, -0.02, 0.015, 0.0, -0.01, 0.02)
+ABOVE_NOISE = tuple(round(noise + little, 4) for noise, little in zip(NOISE, LITTLE, strict=True))
 
 
 def study(place, **by):
@@ -52,6 +53,7 @@ def study(place, **by):
         ({"grid": NOISE, "best_of": NOISE, "none": LOSS}, "open", "fixed"),
         ({"none": LOSS}, "open", "fixed"),
         ({"grid": NOISE_ABOVE_NONE, "none": NOISE}, "open", "grid"),  # alone better than none in its mean
+        ({"grid": ABOVE_NOISE, "none": NOISE}, "open", "none"),  # the search is equivalent to the student alone
         ({"none": NOISE}, "open", "none"),  # whose mean is better, by less than the noise
         ({"grid": LITTLE, "none": NOISE}, "open", "none"),
         ({"grid": LITTLE, "none": LITTLE}, "no teacher", "none"),
@@ -158,6 +160,16 @@ def test_a_control_that_a_later_command_defined_is_known_as_one(tmp_path):
     words = shlex.split(command)
     defined = load_study(words[2], overrides=[words[at + 1] for at, word in enumerate(words) if word == "--set"])
     assert defined.strategies["best-of-fixed"] == tables["best-of-fixed"]
+
+
+def test_commands_define_labels_as_they_ran(tmp_path):
+    study(tmp_path, grid=GAIN)
+    folder = ran(tmp_path, "best-of", BASE, strategies={**STRATEGIES, "best-of": {"of": "fixed", "tau": 8}})
+    grid = folder.study.strategy("grid")
+    assert "--set strategies.best-of.tau=8" in command_for(grid, ["best-of"])  # the study of the grid lists tau 4
+    assert "--set" not in command_for(folder, ["best-of"]) + command_for(grid, ["fixed"])
+    table = {"taus": [2, 4], "more": {"name": "a b"}}
+    assert definition("x", table) == ["--set", "strategies.x.taus=[2, 4]", "--set", "strategies.x.more.name=a b"]
 
 
 def test_what_has_not_begun_is_resumed_and_no_repeats_are_asked_for_before_anything_is_tested(tmp_path):

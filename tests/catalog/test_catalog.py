@@ -262,8 +262,7 @@ def test_the_edited_module_of_an_entry_point_is_imported_again(fruit, tmp_path, 
         assert fruit.load("pear")() == taste
 
 
-def test_the_place_of_an_exception_is_in_a_file_that_can_be_read():
-    """Compiled code names files that are not here."""
+def test_the_place_of_an_exception_is_not_in_the_source_of_compiled_code():
     with pytest.raises(ValueError) as raised:
         numpy.random.default_rng().normal("much")
     assert "(" + __file__ in cause_of(raised.value) and ".pyx" not in cause_of(raised.value)

@@ -15,11 +15,9 @@ from kdtune.execution.interrupts import Interrupts
 #: Names of the processes that Ray cannot work without.
 NAMES = ("gcs_server", "raylet")
 
-#: Seconds between two checks of the watching thread, and seconds for which a process may continue after Ray died.
-WATCH_S, GRACE_S = 1.0, 15.0
-
-#: The same after a request to stop: schedulers kill half a minute later, and until the end all power is charged.
-INTERRUPTED_GRACE_S = 5.0
+#: Seconds between two checks of the watching thread, and for which a process may continue after Ray died: a few, and
+#: further ones unless the user asked to stop, since a scheduler would kill it and its power is charged until then.
+WATCH_S, GRACE_S, FURTHER_GRACE_S = 1.0, 5.0, 10.0
 
 #: Seconds between two looks at processes that were killed and are about to end.
 POLL_S = 0.01
@@ -78,7 +76,7 @@ class RayDaemons:
             try:
                 self.check()
             except RayError as error:
-                if self._over.wait(INTERRUPTED_GRACE_S if interrupts.requested else GRACE_S):
+                if self._over.wait(GRACE_S) or (not interrupts.requested and self._over.wait(FURTHER_GRACE_S)):
                     return
                 if interrupts.requested:
                     self._end(f"Interrupted.\n{remedy}\n", StudyInterrupted.exit_code, before_end)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -42,15 +43,26 @@ def test_processes_that_are_no_daemons_of_ray_are_not_watched(child):
     daemons.check()
 
 
-def _ends_with(monkeypatch, child, interrupts, before_end=lambda: None):
-    """Watch a daemon that has died already, without waiting, and return the exit codes with which the process ends."""
+class Waits(threading.Event):
+    """An event whose waits take no time and are noted."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def wait(self, timeout=None):
+        self.seconds.append(timeout)
+        return self.is_set()
+
+
+def _end(monkeypatch, child, interrupts, before_end=lambda: None):
+    """Watch a daemon that has died; return the exit codes with which the process ends, and the seconds of all waits."""
     codes = []
     monkeypatch.setattr(os, "_exit", codes.append)
     daemons = RayDaemons([("gcs_server", (1, 0)), ("raylet", identity_of(child.pid))])
-    for name in ("WATCH_S", "GRACE_S", "INTERRUPTED_GRACE_S"):
-        monkeypatch.setattr(f"kdtune.execution.ray.ray_daemons.{name}", 0.0)
+    daemons._over = waits = Waits()
     daemons._watch("Resume the study.", interrupts, lambda: (before_end(), daemons.unwatch()))
-    return codes
+    return codes, waits.seconds[:-1]  # without that after the end
 
 
 def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkeypatch):
@@ -58,16 +70,22 @@ def test_no_worker_of_a_dead_ray_writes_into_a_ledger_that_is_being_ended(monkey
     with subprocess.Popen([sys.executable, "-c", starts_a_worker], stdout=subprocess.PIPE, text=True) as daemon:
         worker = identity_of(int(daemon.stdout.readline()))
         living = []
-        _ends_with(monkeypatch, daemon, Interrupts(), lambda: living.append(is_alive(worker)))
+        _end(monkeypatch, daemon, Interrupts(), lambda: living.append(is_alive(worker)))
     assert living == [False]
 
 
 @pytest.mark.parametrize(
-    ("requested", "code", "words"),
-    [(False, RayError.exit_code, "error: Ray's gcs_server (process 1) died"), (True, 130, "Interrupted.")],
+    ("requested", "code", "waits", "words"),
+    [
+        (False, RayError.exit_code, [1, 5, 10], "error: Ray's gcs_server (process 1) died"),
+        (True, 130, [1, 5], "Interrupted."),
+    ],
+    ids=["Ray died", "interrupted"],
 )
-def test_if_a_signal_has_ended_ray_as_well_the_study_is_interrupted(monkeypatch, capsys, child, requested, code, words):
+def test_if_a_signal_has_ended_ray_as_well_the_study_is_interrupted_and_ends_sooner(
+    monkeypatch, capsys, child, requested, code, waits, words
+):
     interrupts = Interrupts()
     interrupts.requested = requested
-    assert _ends_with(monkeypatch, child, interrupts) == [code]
+    assert _end(monkeypatch, child, interrupts) == ([code], waits)
     assert capsys.readouterr().err == f"{words}\nResume the study.\n"

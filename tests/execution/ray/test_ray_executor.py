@@ -108,7 +108,7 @@ from kdtune.execution.ray import ray_daemons
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
 
-ray_daemons.GRACE_S = 0.0
+ray_daemons.GRACE_S = ray_daemons.FURTHER_GRACE_S = 0.0
 session = RayExecutor(StudyFolder(Path(sys.argv[1])), 1.0, None)
 session.start()
 session.settle()
