@@ -1,7 +1,6 @@
 """Comparison of strategies, which refuses results that cannot be compared fairly."""
 
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,7 +134,7 @@ def _not_begun(folders: Sequence[StrategyFolder]) -> list[str]:
     """Return a warning for each study that is compared as a whole although some of its strategies have not begun."""
     return [
         f"Not begun yet: {', '.join(left)}. Unless a command is running this study, continue with: "
-        f"kdtune resume {shlex.quote(str(study.path))}"
+        f"{study.resume_command}"
         for study in dict.fromkeys(folder.study for folder in folders)
         if set(study.strategies()) <= set(folders) and (left := study.left_to_begin())
     ]

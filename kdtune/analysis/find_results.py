@@ -1,7 +1,6 @@
 """Search for folders with results below the folders that a user names."""
 
 import os
-import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,10 +54,11 @@ def find_results(places: Places) -> list[StrategyFolder]:
         if not os.path.lexists(path):
             raise _no_results(str(place))
     if not found:
-        if waiting := [one for place in skipped for one in _studies(expanded(place).absolute()) if one.left_to_begin()]:
+        studies = [study for place in skipped for study in _studies(expanded(place).absolute())]
+        if waiting := next((study for study in studies if study.left_to_begin()), None):
             raise ResultsError(
-                f"{waiting[0].path}: no strategy has begun here; unless a command is running this study, continue with "
-                f"'kdtune resume {shlex.quote(str(waiting[0].path))}'"
+                f"{waiting.path}: no strategy has begun here; unless a command is running this study, continue with "
+                f"'{waiting.resume_command}'"
             )
         raise _no_results(", ".join(skipped) or "no folder named")
     if skipped:

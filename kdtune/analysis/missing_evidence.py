@@ -1,6 +1,5 @@
 """What a recommendation lacks, with the commands that add it."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,14 +54,15 @@ def missing_evidence(
         roles: The strategies that were compared; None where there is none.
         comparisons: The comparisons on which the advice rests.
     """
-    missing = [*_strategies(study, found, roles), *_control(study, found, roles)]
-    folder = found.folders[0].study.path
+    folder = found.folders[0].study
+    left = folder.left_to_begin()
+    missing = [*_strategies(study, found, roles, left), *_control(study, found, roles)]
     for outcome in found.outcomes:
         if outcome.status != "completed":
-            command = f"kdtune resume {shlex.quote(str(folder))}"
-            missing.append(MissingEvidence(f"the rest of {outcome.strategy}, which is {outcome.status}", command))
-    if left := found.folders[0].study.left_to_begin():
-        missing.append(MissingEvidence(f"{', '.join(left)}: not begun", f"kdtune resume {shlex.quote(str(folder))}"))
+            what = f"the rest of {outcome.strategy}, which is {outcome.status}"
+            missing.append(MissingEvidence(what, folder.resume_command))
+    if left:
+        missing.append(MissingEvidence(f"{', '.join(left)}: not begun", folder.resume_command))
     missing += _repeats(study, found, [one.result.strategy for one in roles.values() if one], comparisons)
     if any(outcome.cost.charged_kwh is None for outcome in found.outcomes):
         missing.append(MissingEvidence("the energy of a strategy, which was not measured", None))
@@ -70,9 +70,9 @@ def missing_evidence(
 
 
 def _strategies(
-    study: Study, found: Comparison, roles: Mapping[Role, StrategyFigures | None]
+    study: Study, found: Comparison, roles: Mapping[Role, StrategyFigures | None], left: Sequence[str]
 ) -> Iterator[MissingEvidence]:
-    """Yield the strategies that were not started, apart from the control."""
+    """Yield the strategies that no command was to run, apart from the control; ``left`` have not begun."""
     listed = [label for label in study.strategies if not goes_on_from_another(study, label)]
     single = [label for label in listed if has_fact(study, label, "restartable", True)]
     search = [label for label in listed if study.labelled(label)[0] == "grid"]
@@ -82,7 +82,7 @@ def _strategies(
         "search": ("a search", [*search, "grid"]),
         "alone": ("the student without a teacher", [*alone, "none"]),
     }
-    started = {outcome.strategy for outcome in found.outcomes} | {*found.folders[0].study.left_to_begin()}
+    started = {outcome.strategy for outcome in found.outcomes} | {*left}
     for role, (what, labels) in suggested.items():
         if roles[role] is None and started.isdisjoint(labels):
             yield MissingEvidence(what, command_for(found.folders[0], labels[:1]))

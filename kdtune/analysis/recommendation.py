@@ -213,7 +213,13 @@ def _is_ruled_out(one: BaselineComparison) -> bool:
 
 
 def _may_help(one: BaselineComparison | None, metric: Metric, *, established: bool) -> bool:
-    """Return whether a strategy has the better mean, by more than the margin if this is to be established."""
+    """Return whether a strategy may be used in the place of one that has lost to the student alone.
+
+    Args:
+        one: The strategy minus the student alone.
+        metric: The compared metric.
+        established: Whether it has to be established that the strategy is better; otherwise its mean is enough.
+    """
     if one is None or one.difference is None or _is_ruled_out(one):
         return False
     return one.verdict == "better" if established else not one.is_loss(metric)

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kdtune.energy.attribution import charged_energy_uj
 from kdtune.energy.carbon import Carbon
@@ -39,6 +39,23 @@ class Budget:
 
 #: Longest and shortest time between two meter readings, in seconds. A reading takes a few milliseconds of CPU time.
 FAR_S, NEAR_S = 1.0, 0.05
+
+
+class _LimitedValue(NamedTuple):
+    """A value that has a limit, with the option that sets the limit."""
+
+    flag: str
+    limit: float
+    value: float
+    unit: str
+
+
+def _first_excess(values: list[_LimitedValue]) -> tuple[str, str] | None:
+    """Return the first limit that is reached, and its value, as texts; None if none is reached."""
+    for flag, limit, value, unit in values:
+        if value >= limit:
+            return f"{flag} {limit:g}", f"{value:.4g} {unit}"
+    return None
 
 
 class BudgetWatch:
@@ -86,31 +103,28 @@ class BudgetWatch:
         Args:
             spent: Energy of the command so far by bucket, in microjoules.
         """
-        if excess := self.excess(spent):
+        values = self._values(spent)
+        if excess := _first_excess(values):
             self.reached = "{} is reached: {}".format(*excess)
-        used = max((value / limit for _, limit, value, _ in self._values(spent)), default=0.0)
-        self._plan_next(used, time.monotonic())
+        self._plan_next(max((one.value / one.limit for one in values), default=0.0), time.monotonic())
         return self.reached is not None
 
     def excess(self, spent: Mapping[str, int]) -> tuple[str, str] | None:
         """Return the first limit that an energy reaches, and the value that reaches it; None if there is none.
 
         Args:
-            spent: As for :meth:`look`; spent or expected.
+            spent: Energy that is spent or expected, by bucket, in microjoules.
         """
-        for flag, limit, value, unit in self._values(spent):
-            if value >= limit:
-                return f"{flag} {limit:g}", f"{value:.4g} {unit}"
-        return None
+        return _first_excess(self._values(spent))
 
-    def _values(self, spent: Mapping[str, int]) -> list[tuple[str, float, float, str]]:
-        """Return each limit that is set, with its flag, the value to compare with it and their unit."""
+    def _values(self, spent: Mapping[str, int]) -> list[_LimitedValue]:
+        """Return the value of an energy in the unit of each limit that is set."""
         energy = self._before_uj + charged_energy_uj(spent, dedicated=self._dedicated)
         limits = [
             ("--max-kwh", self._budget.max_kwh, self._carbon.kwh(energy), "kWh"),
             ("--max-co2", self._budget.max_co2_g, self._carbon.co2_g(energy), "g"),
         ]
-        return [(flag, limit, value, unit) for flag, limit, value, unit in limits if limit is not None]
+        return [_LimitedValue(flag, limit, value, unit) for flag, limit, value, unit in limits if limit is not None]
 
     def _plan_next(self, used: float, now_s: float) -> None:
         """Set the time of the next check from the used fractions of the limit now and at the last check."""

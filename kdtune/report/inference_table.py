@@ -197,7 +197,7 @@ def notes(documents: Sequence[InferenceDocument]) -> list[str]:
             "each was tested."
         )
     lines += _disagreements(documents)
-    lines.append("Accuracies are those of the measured networks, which are the first repeat's; compare shows the mean.")
+    lines.append("The networks are those of the first repeat, and so are their test results; compare shows the means.")
     lines.append(
         "Charges are those of one model, the mean over repeats; with the teacher they include its whole training. "
         "Joules are IT energy, before PUE. The energy of the measurement is not charged."

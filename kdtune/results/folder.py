@@ -143,7 +143,12 @@ class StudyFolder:
     @property
     def remedy(self) -> str:
         """Message about an unfinished study, with the command that resumes it."""
-        return f"Not finished. Continue with: kdtune resume {self.path}"
+        return f"Not finished. Continue with: {self.resume_command}"
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the study."""
+        return f"kdtune resume {shlex.quote(str(self.path))}"
 
     def session(self, session_id: str) -> Path:
         """Return the folder of a session's energy ledgers, which cover the start and the end of Ray."""
@@ -179,7 +184,7 @@ class StudyFolder:
         existing = [self.strategy(name) for name in names if self.strategy(name).path.exists()]
         if existing and not fresh:
             changed = next((found for folder in existing if (found := folder.differences(study))), [])
-            command = f"kdtune resume {shlex.quote(str(self.path))}"
+            command = self.resume_command
             is_edited = any(".digest " in one for one in changed)
             go_on = f"Continue{' that study' if changed else ''} with '{command}', use" if not is_edited else "Use"
             raise ResultsExistError(

@@ -15,9 +15,12 @@ from kdtune.execution.interrupts import Interrupts
 #: Names of the processes that Ray cannot work without.
 NAMES = ("gcs_server", "raylet")
 
-#: Seconds between two checks of the watching thread, and for which a process may continue after Ray died: a few, and
-#: further ones unless the user asked to stop, since a scheduler would kill it and its power is charged until then.
-WATCH_S, GRACE_S, FURTHER_GRACE_S = 1.0, 5.0, 10.0
+#: Seconds between two checks of the watching thread.
+WATCH_S = 1.0
+
+#: Seconds for which this process may continue after Ray died. If the user asked to stop, it has no further ones: a
+#: scheduler would soon kill it, and its power is charged until it ends.
+GRACE_S, FURTHER_GRACE_S = 5.0, 10.0
 
 #: Seconds between two looks at processes that were killed and are about to end.
 POLL_S = 0.01
